@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from yanmo.answers import legal_paths
 from yanmo.answers.legal_paths import best_legal
+from yanmo.answers.links import SOFTMAX
 from yanmo.answers.tags import TagScheme
 
 SCHEMES = {
@@ -24,11 +25,9 @@ SCHEMES = {
 def num_breaks(path, scheme):
     """What the definition says, step by step: the rules that a row breaks."""
     before = [None, *path[:-1]]
-    follows = scheme.may_follow_CC()
-    breaks = sum(
-        not (scheme.may_begin_C()[t] if s is None else follows[s, t]) for s, t in zip(before, path, strict=True)
-    )
-    return breaks + (not scheme.may_end_C()[path[-1]])
+    follows = scheme.may_follow_CC
+    breaks = sum(not (scheme.may_begin_C[t] if s is None else follows[s, t]) for s, t in zip(before, path, strict=True))
+    return breaks + (not scheme.may_end_C[path[-1]])
 
 
 def best_by_trying(scores_UC, scheme):
@@ -106,7 +105,7 @@ def test_many_rows_are_searched_piece_by_piece(monkeypatch):
         num_cells.append(scores_UC.size)
         return search(scores_UC, *others)
 
-    monkeypatch.setattr(legal_paths, "CHUNK_CELLS", 50)
+    monkeypatch.setattr(legal_paths, "BLOCK_CELLS", 50)
     monkeypatch.setattr(legal_paths, "_search", watched)
     assert best_legal(probabilities_UC, offsets, scheme).tolist() == at_once.tolist()
     # A piece is as large as it may be, and at most a row of 8 units and 4 tags larger.
@@ -119,3 +118,26 @@ def test_no_rows_and_no_units():
     nothing = np.zeros((0, 4), dtype=np.float32)
     assert best_legal(nothing, np.array([0]), scheme).tolist() == []
     assert best_legal(nothing, np.array([0, 0, 0]), scheme).tolist() == []
+
+
+@pytest.mark.parametrize("style", ["bmes", "iob2"])
+def test_between_sure_units_the_path_is_that_of_whole_rows(style, monkeypatch):
+    scheme, num_tags = TagScheme.of(SCHEMES[style]), len(SCHEMES[style])
+    generator = np.random.default_rng(2)
+    offsets = np.concatenate(([0], np.cumsum(generator.integers(1, 60, 300))))
+    # Nearly all units are sure of a tag, of a legal path; in one of five, another one is about as probable.
+    scores_UC = generator.normal(0, 1, size=(offsets[-1], num_tags)).astype(np.float32)
+    legal_U = best_legal(SOFTMAX.activate(scores_UC), offsets, scheme)
+    scores_UC[legal_U[:, None] == np.arange(num_tags)] += 10
+    doubtful = np.flatnonzero(generator.random(offsets[-1]) < 0.2)
+    scores_UC[doubtful, generator.integers(0, num_tags, len(doubtful))] += 10
+    probabilities_UC = SOFTMAX.activate(scores_UC)
+    monkeypatch.setattr(legal_paths, "SURE", np.inf)
+    whole = best_legal(probabilities_UC, offsets, scheme)
+    sizes, search = [], legal_paths._search
+    monkeypatch.setattr(legal_paths, "SURE", 1.0)
+    monkeypatch.setattr(legal_paths, "_search", lambda *asked: sizes.append(len(asked[1].values)) or search(*asked))
+    np.testing.assert_array_equal(best_legal(probabilities_UC, offsets, scheme), whole)
+    # Those rows are searched as a whole, too, of which any path loses more than a sure unit does.
+    assert len(sizes) == 2
+    assert 0 < sizes[0] < offsets[-1] / 3

@@ -6,7 +6,7 @@ import pytest
 from yanmo.answers.answered import Span
 from yanmo.answers.span_rows import SpanRows
 
-TEXTS = ["new york is far", "", "in Rome"]
+TEXTS = ["new york", "far", "Rome"]
 ROWS = [(Span(0, 8, "place", 0.5), Span(12, 15, "how", 0.25)), (), (Span(3, 7, "place", 0.75),)]
 
 
@@ -30,8 +30,8 @@ def test_rows_are_made_one_by_one_some_or_all(column):
     assert column.labels() == ["place", "how", "place"]
 
 
-def test_within_their_texts_spans_say_what_stands_there(column):
-    told = column.within(TEXTS)
+def test_with_their_texts_spans_say_what_stands_there(column):
+    told = column.with_texts(TEXTS)
     assert [[span.text for span in spans] for spans in told] == [["new york", "far"], [], ["Rome"]]
     assert told[2][0].text == "Rome"
     assert [spans[0].text for spans in told[2:]] == ["Rome"]

@@ -22,8 +22,8 @@ SCHEMES = {"iob2": ["B-x", "B-y", "I-x", "I-y", "O"], "bmes": ["B", "E", "M", "S
 
 def random_chain(scheme, seed, sharpness=1.0, order=1):
     random = np.random.default_rng(seed)
-    inside = np.concatenate([scheme.may_follow_CC(), scheme.may_begin_C()[None]])
-    begins, ends = scheme.may_begin_C(), scheme.may_end_C()
+    inside = np.concatenate([scheme.may_follow_CC, scheme.may_begin_C[None]])
+    begins, ends = scheme.may_begin_C, scheme.may_end_C
     legal = (
         (inside[:-1], begins, ends)
         if order == 1

@@ -42,9 +42,9 @@ def follows(labels):
     scheme = TagScheme.of(labels)
     may_follow = {
         label: {labels[place] for place in np.flatnonzero(row)}
-        for label, row in zip(labels, scheme.may_follow_CC(), strict=True)
+        for label, row in zip(labels, scheme.may_follow_CC, strict=True)
     }
-    edges = (scheme.may_begin_C(), scheme.may_end_C())
+    edges = (scheme.may_begin_C, scheme.may_end_C)
     return may_follow, *({labels[place] for place in np.flatnonzero(one)} for one in edges)
 
 

@@ -82,7 +82,7 @@ def test_a_text_has_the_same_evidence_alone_and_in_any_batch(runtime):
 
 def test_blocks_of_any_size_give_the_same(runtime, monkeypatch):
     expected = probabilities(runtime, TEXTS)
-    monkeypatch.setattr(window, "BLOCK_SLOTS", 7)
+    monkeypatch.setattr(window, "BLOCK_LANES", 7)
     monkeypatch.setattr(tag_chains, "BLOCK_SUMS", 0)
     monkeypatch.setattr(tag_chains, "LEAST_UNITS", 50)
     assert probabilities(runtime, TEXTS).distance_N(expected).max() < 1e-5

@@ -6,12 +6,13 @@ from yanmo.arrays import Ragged
 from yanmo.runtimes import word_limit
 from yanmo.runtimes.word_limit import first_words
 from yanmo.text.inputs import Units
+from yanmo.text.surfaces import Surfaces
 
 
 def sentences(*lengths):
     ends = np.cumsum([0, *lengths])
     numbers = np.arange(ends[-1])
-    surfaces = [f"w{number}" for number in numbers]
+    surfaces = Surfaces.of([f"w{number}" for number in numbers])
     return Units(surfaces, Ragged(np.stack([numbers, numbers + 1], axis=1), ends), "words", numbers % 3)
 
 

@@ -6,13 +6,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from yanmo.answers.answered import Span
+from yanmo.answers.answered import Answered, Span
 from yanmo.answers.choices import Choices
 from yanmo.answers.links import SOFTMAX
 from yanmo.arrays import Ragged
 from yanmo.errors import DataError, InternalError
 from yanmo.tasks import TASKS, task_of
 from yanmo.tasks.deciding import count_given
+from yanmo.text.inputs import Inputs
 from yanmo.text.pipeline import TextConfig
 from yanmo.text.unit_places import unit_places
 
@@ -34,7 +35,8 @@ def test_spans_are_decided_at_their_places_in_the_raw_text():
     told = [[(one.start, one.end, one.label) for one in spans] for spans in decided.predictions]
     assert told == [[(0, 2, "PER"), (4, 6, "ORG")], [], []]
     assert decided.probability_N.tolist() == pytest.approx([0.9, 1.0, 1.0])
-    assert decided.predictions.within(TEXTS)[0][1].text == "云研"
+    told = TASK.tell(Answered(decided, evidence_of(TAGS), None), Inputs((TEXTS,)), NAMES)
+    assert told[0].spans[1].text == "云研"
 
 
 def test_a_threshold_leaves_out_what_is_less_probable():

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from yanmo.text import unit_places as unit_places_module
 from yanmo.text.inputs import Inputs
 from yanmo.text.pipeline import TextConfig, TextPipeline
-from yanmo.text.unit_places import choose_rule, cut_units, unit_places
+from yanmo.text.unit_places import choose_rule, cut_places, cut_units, unit_places
 
 TEXTS = ["吴重阳， 中国", "", "don't  stop\x1enow \U0001f600.", " \u3000\t"]
 CUT = {
@@ -34,6 +35,16 @@ def test_a_rule_says_what_a_unit_is(rule):
 def test_words_are_what_python_splits_and_characters_are_all_that_is_no_space(texts):
     assert rows(texts, "words") == [text.split() for text in texts]
     assert rows(texts, "characters") == [[one for one in text if not one.isspace()] for text in texts]
+
+
+@given(st.lists(st.text(max_size=30), max_size=5), st.booleans())
+def test_what_is_cut_out_is_what_stands_there(texts, few):
+    places = unit_places(texts, "tokens")
+    # Whatever the text holds, pieces are the same cut at once and one by one.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unit_places_module, "FEW", 100 if few else 1)
+        found = cut_places(texts, places)
+    assert found == [text[a:b] for text, row in zip(texts, range(len(texts)), strict=True) for a, b in places.row(row)]
 
 
 def test_a_lone_surrogate_is_a_unit():

@@ -20,6 +20,14 @@ DIGESTS = {
     "ideographs": "48b9b580663479c2",
     "tokens": "5e09ecb190935343",
 }
+BUCKETS = {
+    "characters": "b11a38def13db78d",
+    "entity_characters": "b3b0f3ec1aa8fb82",
+    "words": "64b22b75481ba0f7",
+    "ideographs": "4d13835752d36802",
+    "tokens": "9ceb96624d6d2703",
+}
+"""Of those that Bundles were trained with."""
 TEXTS = st.lists(st.text("上海市体育a1 ", max_size=12), max_size=6)
 
 
@@ -78,8 +86,8 @@ def test_blocks_hold_every_unit_once():
     slots = np.concatenate([np.arange(begin, end) for begin, end in found.blocks(4)])
     assert len(set(slots.tolist())) == len(slots)
     assert set(found.slots_U.tolist()) <= set(slots.tolist())
-    part = np.concatenate([found.buckets(5, begin, end) for begin, end in found.blocks(4)])
-    np.testing.assert_array_equal(part[found.slots_U - slots[0]], found.matrix()[:, 5])
+    part = np.concatenate([found.buckets(begin, end) for begin, end in found.blocks(4)], axis=1)
+    np.testing.assert_array_equal(part.T[found.slots_U - slots[0]], found.matrix()[:, found.together])
 
 
 def test_words_of_a_list_are_features():
@@ -113,6 +121,21 @@ def test_templates_never_change():
     """A Bundle holds weights by the hash of a template's place: with other templates every old one answers nonsense."""
     digests = {name: hashlib.sha256(repr(templates).encode()).hexdigest()[:16] for name, templates in TEMPLATES.items()}
     assert digests == DIGESTS
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_buckets_never_change(name):
+    rule = {"ideographs": "words", "entity_characters": "characters"}.get(name, name)
+    lexicon = Lexicon.of(units_of(["海市", "体育局", "Ab 1999"], rule), rule)
+    found = features(["上海市 体育局 Ab-1999 x", "", "很好 Ab 1999 市"], name, lexicon).matrix()
+    assert hashlib.sha256(np.ascontiguousarray(found).tobytes()).hexdigest()[:16] == BUCKETS[name]
+
+
+def test_a_text_has_the_same_features_wherever_it_is_looked_up():
+    long = ["上海市体育局", "a1 上海"] * 100
+    whole = features(long).matrix()
+    np.testing.assert_array_equal(whole[: len(features(long[:1]).matrix())], features(long[:1]).matrix())
+    np.testing.assert_array_equal(whole, np.tile(features(long[:2]).matrix(), (100, 1)))
 
 
 @pytest.mark.parametrize(("bits", "fits"), [(7, False), (8, True), (30, True), (31, False)])

@@ -10,7 +10,7 @@ Legend: U units of N rows, C labels; places in the order of the steps are units,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from yanmo.arrays import Array, Doubles, FloatArray, IntArray
+from yanmo.arrays import Doubles, FloatArray, IntArray, Ragged
 
 __all__ = [
     "IMPOSSIBLE",
@@ -27,13 +27,11 @@ __all__ = [
     "TINY",
     "AnyChain",
     "Chain",
-    "PathSteps",
     "PathSums",
     "Reached",
     "Steps",
     "SummedPaths",
     "log_marginals",
-    "row_blocks",
     "sum_paths",
 ]
 
@@ -43,6 +41,8 @@ IMPOSSIBLE = np.float32(-50.0)
 LEAST_LOG = np.float32(-69.0)
 # The smallest normal float32 is 1e-38; the logarithm of what has vanished must stay finite.
 TINY = np.float32(1e-37)
+SCALED_STEPS = 10
+"""So many steps scale nothing: by no more than e^-50 does one make all sums of a row smaller, float64 holds e^-700."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,50 @@ class Steps:
         """Return the steps of rows of which row i has the units ``offsets[i]`` to ``offsets[i + 1]``."""
         lengths_N = np.diff(offsets)
         order_N = np.argsort(-lengths_N, kind="stable")
+        return cls._ordered(offsets[order_N], lengths_N[order_N])
+
+    @classmethod
+    def _ordered(cls, starts_N: IntArray, lengths_N: IntArray) -> Steps:
+        """Return the steps of rows that are told by their first units and lengths, the longest first."""
         # How many rows are longer than t, for every t: those that have a unit at step t.
-        alive_T = len(lengths_N) - np.searchsorted(np.sort(lengths_N), np.arange(lengths_N.max(initial=0)), "right")
+        alive_T = len(lengths_N) - np.searchsorted(lengths_N[::-1], np.arange(lengths_N.max(initial=0)), "right")
         ends_T = np.concatenate(([0], np.cumsum(alive_T))).astype(np.int64)
-        step_U = np.repeat(np.arange(len(alive_T)), alive_T)
-        rank_U = np.arange(ends_T[-1]) - ends_T[step_U]
-        return cls(offsets[order_N[rank_U]] + step_U, ends_T)
+        step_U, rank_U = _steps_and_ranks(ends_T)
+        return cls(starts_N[rank_U] + step_U, ends_T)
+
+    @classmethod
+    def blocks(cls, offsets: IntArray, num_units: int) -> Iterator[Steps]:
+        """Yield the steps of a few rows at a time, those of like lengths together.
+
+        Rows without units are left out. A block bounds what is held, and the sums of a row are the same in any.
+
+        Args:
+            offsets: Row i has the units ``offsets[i]`` to ``offsets[i + 1]``.
+            num_units: About so many units, or one row that is longer.
+        """
+        lengths_N = np.diff(offsets)
+        if len(lengths_N) == 1 and lengths_N[0]:
+            # One text alone is in order as it is; what sorts many takes as long as all sums over its paths.
+            yield cls(np.arange(offsets[0], offsets[1]), np.arange(lengths_N[0] + 1))
+            return
+        order_N = np.argsort(-lengths_N, kind="stable")[: np.count_nonzero(lengths_N)]
+        block_N = (np.cumsum(lengths_N[order_N]) - 1) // num_units
+        for rows in np.split(order_N, np.flatnonzero(np.diff(block_N)) + 1) if len(order_N) else ():
+            yield cls._ordered(offsets[rows], lengths_N[rows])
+
+    def rows_of(self, is_chosen_U: npt.NDArray[np.bool_]) -> Ragged:
+        """Return the places of all units of the rows that have a chosen one, row by row."""
+        _, rank_U = _steps_and_ranks(self.ends_T)
+        ranks = np.unique(rank_U[is_chosen_U])
+        lengths_N = np.bincount(rank_U)[ranks]
+        offsets = np.concatenate(([0], np.cumsum(lengths_N)))
+        step = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths_N)
+        return Ragged(self.ends_T[step] + np.repeat(ranks, lengths_N), offsets)
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows have a unit."""
+        return int(self.ends_T[1]) if len(self.ends_T) > 1 else 0
 
     def bounds(self) -> list[tuple[int, int]]:
         """Return where each step begins and ends."""
@@ -76,48 +114,51 @@ class Steps:
     @cached_property
     def mirror_U(self) -> IntArray:
         """The place of the unit that stands in the same row as far from its end as this one from its beginning."""
-        alive_T = np.diff(self.ends_T)
-        step_U = np.repeat(np.arange(len(alive_T)), alive_T)
-        rank_U = np.arange(self.ends_T[-1]) - self.ends_T[step_U]
+        if self.num_rows == 1:
+            return np.arange(len(self.units_U))[::-1]
+        step_U, rank_U = _steps_and_ranks(self.ends_T)
         # A row takes part in as many steps as it has units, and it has the same rank in each of them.
         lengths_N = np.bincount(rank_U)
         return np.asarray(self.ends_T[lengths_N[rank_U] - 1 - step_U] + rank_U)
+
+    @property
+    def last_N(self) -> IntArray:
+        """The place of the last unit of each row."""
+        return self.mirror_U[: self.num_rows]
 
     @cached_property
     def before_U(self) -> IntArray:
         """The place of the unit before each one that is not the first of its row, in order."""
         alive_T = np.diff(self.ends_T)
-        later = np.arange(alive_T[:1].sum(), self.ends_T[-1])
+        later = np.arange(self.num_rows, self.ends_T[-1])
         return np.asarray(later - np.repeat(alive_T[:-1], alive_T[1:]))
 
 
-def row_blocks(offsets: IntArray, num_units: int) -> Iterator[tuple[IntArray, IntArray]]:
-    """Yield the units of a few rows at a time, those of like lengths together, and where these rows then end.
-
-    Rows without units are left out. A block bounds what is held, and the sums of a row are the same in any.
-
-    Args:
-        offsets: Row i has the units ``offsets[i]`` to ``offsets[i + 1]``.
-        num_units: About so many units, or one row that is longer.
-    """
-    lengths_N = np.diff(offsets)
-    order_N = np.argsort(-lengths_N, kind="stable")
-    order_N = order_N[lengths_N[order_N] > 0]
-    block_N = (np.cumsum(lengths_N[order_N]) - 1) // num_units
-    for rows in np.split(order_N, np.flatnonzero(np.diff(block_N)) + 1) if len(order_N) else ():
-        inner = np.concatenate(([0], np.cumsum(lengths_N[rows]))).astype(np.int64)
-        yield np.arange(inner[-1]) + np.repeat(offsets[rows] - inner[:-1], lengths_N[rows]), inner
+def _steps_and_ranks(ends_T: IntArray) -> tuple[IntArray, IntArray]:
+    """Return the step of every unit, and the number of its row among those that have one."""
+    step_U = np.repeat(np.arange(len(ends_T) - 1), np.diff(ends_T))
+    return step_U, np.arange(ends_T[-1]) - ends_T[step_U]
 
 
 class SummedPaths(Protocol):
-    """What all paths of some rows sum to."""
+    """What all paths of some rows sum to; units are in the order of the steps."""
 
     def log_marginals(self) -> FloatArray:
         """Return scores whose softmax is the probability of each label at each unit, float32, shape (U, C)."""
         ...
 
-    def path_steps(self, path_U: IntArray, goes_on_CC: npt.NDArray[np.bool_]) -> PathSteps:
-        """Return how probable the steps of a path are."""
+    def path_steps(self, path_U: IntArray, goes_on_CC: npt.NDArray[np.bool_]) -> FloatArray:
+        """Return how probable the steps of a path are, each after the one before it; at the first unit of a row 1.
+
+        Args:
+            path_U: A label of every unit.
+            goes_on_CC: Whether a label (column) goes on with the one before it (row).
+
+        Returns:
+            float32, shape (3, U) or, by second order, (5, U): the probability of each unit's own label, whatever stands
+            around it; that of the label where the one before it holds; that the unit has no label that goes on with the
+            one before it, where that holds; and these two once more, where the two labels before it hold.
+        """
         ...
 
 
@@ -129,12 +170,8 @@ class AnyChain(Protocol):
         """How many sums are held of every unit."""
         ...
 
-    def sharpened(self, power: np.float32) -> AnyChain:
-        """Return the chain whose paths have the weights of this one's to a power."""
-        ...
-
-    def reach(self, scores_UC: FloatArray, steps: Steps) -> SummedPaths:
-        """Return what all paths sum to; there is at least one unit."""
+    def reach(self, scores_UC: FloatArray, steps: Steps, powers: Sequence[float]) -> Sequence[SummedPaths]:
+        """Return what all paths sum to, once for each power that their weights are taken to; there is a unit."""
         ...
 
 
@@ -157,25 +194,34 @@ class Chain:
         """How many sums are held of every unit."""
         return len(self.start_C)
 
-    def sharpened(self, power: np.float32) -> Chain:
+    def sharpened(self, power: float) -> Chain:
         """Return the chain whose paths have the weights of this one's to a power; what is impossible stays finite."""
         parts = (self.transitions_CC, self.start_C, self.end_C)
-        return Chain(*(np.maximum(part * power, IMPOSSIBLE) for part in parts))
+        return self if power == 1 else Chain(*(np.maximum(part * np.float32(power), IMPOSSIBLE) for part in parts))
 
-    def reach(self, scores_UC: FloatArray, steps: Steps) -> Reached:
-        """Return what all paths sum to; there is at least one unit.
+    def reach(self, scores_UC: FloatArray, steps: Steps, powers: Sequence[float] = (1.0,)) -> list[Reached]:
+        """Return what all paths sum to, once for each power that their weights are taken to; there is a unit.
 
         Args:
-            scores_UC: Unnormalized scores of every unit's labels.
+            scores_UC: Unnormalized scores of every unit's labels, in the order of the steps.
             steps: Of the rows.
+            powers: At least one.
 
         Source: Rabiner 1989, "A Tutorial on Hidden Markov Models", section V.A (scaling). Differs: the backward sums
-        are the forward ones of mirrored rows, so both are one product a step.
+        are the forward ones of mirrored rows, so that both, of all powers, are one product a step.
         """
-        logs_CU, largest_U = _emissions(scores_UC, steps, self)
-        (forward_CU, mirrored_CU), scales_U = _reach(np.exp(logs_CU), steps, self)
-        log_total = float(np.log(scales_U).sum(dtype=np.float64) + largest_U.sum(dtype=np.float64))
-        return Reached(steps, self.transitions_CC, logs_CU, forward_CU, mirrored_CU[:, steps.mirror_U], log_total)
+        scores_CU = np.ascontiguousarray(scores_UC.T, dtype=np.float32)
+        chains = [self.sharpened(power) for power in powers]
+        own = [_emissions(scores_CU * np.float32(power), steps, one) for power, one in zip(powers, chains, strict=True)]
+        moves = [np.exp(one.transitions_CC) for one in chains]
+        both = [one_CU for emitted_CU, _ in own for one_CU in (emitted_CU, emitted_CU.take(steps.mirror_U, axis=1))]
+        ways = [one_CC for moves_CC in moves for one_CC in (moves_CC.T, moves_CC)]
+        sums, totals = _reach(np.array(both, dtype=np.float64), np.array(ways, dtype=np.float64), steps)
+        found = []
+        for place, moves_CC, (emitted_CU, largest_U) in zip(range(0, len(both), 2), moves, own, strict=True):
+            backward_CU = sums[place + 1].take(steps.mirror_U, axis=1)
+            found.append(Reached(steps, moves_CC, emitted_CU, sums[place], backward_CU, largest_U, totals[place]))
+        return found
 
 
 @dataclass(frozen=True)
@@ -194,80 +240,57 @@ class PathSums:
 
 
 @dataclass(frozen=True)
-class PathSteps:
-    """How probable the steps of one path are, each after the one before it; at the first unit of a row 1.
-
-    Attributes:
-        own_U: The probability of each unit's own label, whatever stands around it, float32.
-        step_U: That of the label where the one before it holds.
-        stop_U: That the unit has no label that goes on with the one before it, where that holds.
-        second_step_U: As ``step_U``, where the two labels before it hold.
-        second_stop_U: As ``stop_U``, where the two labels before it hold.
-    """
-
-    own_U: FloatArray
-    step_U: FloatArray
-    stop_U: FloatArray
-    second_step_U: FloatArray
-    second_stop_U: FloatArray
-
-
-@dataclass(frozen=True)
 class Reached:
-    """What all paths up to each label sum to, from both ends of the rows, scaled to 1 a unit.
+    """What all paths up to each label sum to, from both ends of the rows, scaled to 1 a unit; in the steps' order.
 
     Attributes:
-        steps: The order of the units.
-        transitions_CC: Of the chain.
-        logs_CU: Each unit's own scores, the largest 0; both sums hold them.
+        steps: Of the rows.
+        moves_CC: The weights of a label (row) before a label (column).
+        emitted_CU: Each unit's own weights, the largest 1; both sums hold them.
         forward_CU: From the beginning of the row.
         backward_CU: From its end.
-        log_total: The logarithm of the sum over all paths, of all rows together, in nats.
+        largest_U: The logarithm of what a unit's own weights are larger by.
+        totals_U: Of a row, the product of these is the sum over its paths.
     """
 
     steps: Steps
-    transitions_CC: FloatArray
-    logs_CU: FloatArray
+    moves_CC: FloatArray
+    emitted_CU: FloatArray
     forward_CU: FloatArray
     backward_CU: FloatArray
-    log_total: float
+    largest_U: FloatArray
+    totals_U: Doubles
+
+    def log_total(self) -> float:
+        """Return the logarithm of the sum over all paths, of all rows together, in nats."""
+        return float(np.log(self.totals_U).sum() + self.largest_U.sum(dtype=np.float64))
 
     def log_marginals(self) -> FloatArray:
         """Return scores whose softmax is the probability of each label at each unit, float32, shape (U, C)."""
-        summed_CU = _log(self.forward_CU)
-        summed_CU += _log(self.backward_CU)
-        summed_CU -= self.logs_CU
-        found_UC = np.empty(summed_CU.shape[::-1], dtype=np.float32)
-        found_UC[self.steps.units_U] = summed_CU.T
-        return found_UC
+        return np.asarray(np.log(np.maximum(self.marginals_CU, TINY)).T)
 
+    @cached_property
     def marginals_CU(self) -> FloatArray:
-        """Return the probability of each label at each unit, in the order of the steps."""
-        marginals_CU = self.forward_CU * self.backward_CU / np.exp(self.logs_CU)
-        return np.asarray(marginals_CU / marginals_CU.sum(axis=0))
+        """The probability of each label at each unit."""
+        marginals_CU = self.forward_CU / self.emitted_CU
+        marginals_CU *= self.backward_CU
+        marginals_CU /= marginals_CU.sum(axis=0)
+        return marginals_CU
 
-    def path_steps(self, path_U: IntArray, goes_on_CC: npt.NDArray[np.bool_]) -> PathSteps:
-        """Return how probable the steps of a path are.
-
-        Args:
-            path_U: A label of every unit.
-            goes_on_CC: Whether a label (column) goes on with the one before it (row).
+    def path_steps(self, path_U: IntArray, goes_on_CC: npt.NDArray[np.bool_]) -> FloatArray:
+        """Return how probable the steps of a path are; as :meth:`SummedPaths.path_steps`.
 
         Source: Culotta, McCallum 2004, "Confidence Estimation for Information Extraction", section 3 (constrained
         forward sums). Differs: under the model labels are a Markov chain, too, so one backward sum says all steps.
         """
-        steps, path = self.steps, path_U[self.steps.units_U]
-        found = np.ones((3, len(path)), dtype=np.float32)
-        found[0] = self.marginals_CU()[path, np.arange(len(path))]
-        num_first = len(path) - len(steps.before_U)
-        before, after = path[steps.before_U], path[num_first:]
-        weights_CV = np.exp(self.transitions_CC).T[:, before] * self.backward_CU[:, num_first:]
-        weights_CV /= np.maximum(weights_CV.sum(axis=0), TINY)
-        found[1, num_first:] = weights_CV[after, np.arange(len(after))]
-        found[2, num_first:] = 1 - (weights_CV * goes_on_CC.T[:, before]).sum(axis=0)
-        found[:, steps.units_U] = found.copy()
-        # What stands two places before says no more.
-        return PathSteps(*found, *found[1:])
+        found, num_first = np.ones((3, len(path_U)), dtype=np.float32), self.steps.num_rows
+        before, after = path_U[self.steps.before_U], path_U[num_first:]
+        behind_CV = self.backward_CU[:, num_first:]
+        all_V = np.maximum(_pick(self.moves_CC @ behind_CV, before), TINY)
+        found[0] = _pick(self.marginals_CU, path_U)
+        found[1, num_first:] = self.moves_CC[before, after] * _pick(behind_CV, after) / all_V
+        found[2, num_first:] -= _pick((self.moves_CC * goes_on_CC) @ behind_CV, before) / all_V
+        return found
 
 
 def log_marginals(scores_UC: FloatArray, steps: Steps, chain: AnyChain, *, sharpness: float = 1.0) -> FloatArray:
@@ -283,8 +306,10 @@ def log_marginals(scores_UC: FloatArray, steps: Steps, chain: AnyChain, *, sharp
     """
     if not len(scores_UC):
         return np.empty(scores_UC.shape, dtype=np.float32)
-    power = np.float32(sharpness)
-    return chain.sharpened(power).reach(scores_UC * power, steps).log_marginals() / power
+    (reached,) = chain.reach(scores_UC[steps.units_U], steps, [sharpness])
+    found_UC = np.empty(scores_UC.shape, dtype=np.float32)
+    found_UC[steps.units_U] = reached.log_marginals() / np.float32(sharpness)
+    return found_UC
 
 
 def sum_paths(scores_UC: FloatArray, steps: Steps, chain: Chain) -> PathSums:
@@ -295,50 +320,64 @@ def sum_paths(scores_UC: FloatArray, steps: Steps, chain: Chain) -> PathSums:
     num_labels = scores_UC.shape[1]
     if not len(scores_UC):
         return PathSums(scores_UC, np.zeros((num_labels, num_labels)), 0.0)
-    reached = chain.reach(scores_UC, steps)
+    (reached,) = chain.reach(scores_UC[steps.units_U], steps)
     marginals_UC = np.empty(scores_UC.shape, dtype=np.float32)
-    marginals_UC[steps.units_U] = reached.marginals_CU().T
+    marginals_UC[steps.units_U] = reached.marginals_CU.T
     before_CU = reached.forward_CU[:, steps.before_U]
     after_CU = reached.backward_CU[:, len(steps.units_U) - len(steps.before_U) :]
-    moves_CC = np.exp(chain.transitions_CC)
+    moves_CC = reached.moves_CC
     # What all pairs of two neighboring units sum to is 1.
     after_CU = after_CU / np.maximum(((moves_CC.T @ before_CU) * after_CU).sum(axis=0), TINY)
     pairs_CC = (before_CU @ after_CU.T) * moves_CC
-    return PathSums(marginals_UC, pairs_CC.astype(np.float64), reached.log_total)
+    return PathSums(marginals_UC, pairs_CC.astype(np.float64), reached.log_total())
 
 
-def _emissions(scores_UC: FloatArray, steps: Steps, chain: Chain) -> tuple[FloatArray, FloatArray]:
-    """Return the scores in the order of the steps, label by label, the largest of each unit 0; and that largest."""
-    scores_CU = np.ascontiguousarray(scores_UC[steps.units_U].T, dtype=np.float32)
-    # The first step has the first unit of every row, and its mirror the last one.
-    num_rows = int(steps.ends_T[1])
-    scores_CU[:, :num_rows] += chain.start_C[:, None]
-    scores_CU[:, steps.mirror_U[:num_rows]] += chain.end_C[:, None]
+def _pick(values_CU: FloatArray, labels_U: IntArray) -> FloatArray:
+    """Return of every unit the value of one label."""
+    # The place in all values one behind the other: twice as fast as an index for each axis.
+    places = labels_U * values_CU.shape[1]
+    places += np.arange(len(places))
+    return np.asarray(values_CU.ravel().take(places))
+
+
+def _emissions(scores_CU: FloatArray, steps: Steps, chain: Chain) -> tuple[FloatArray, FloatArray]:
+    """Return the weights of every unit's labels, the largest 1, and the logarithm of what they are larger by.
+
+    Args:
+        scores_CU: In the order of the steps; they are changed.
+        steps: Of the rows.
+        chain: Its beginnings and ends are what the first and the last unit of a row weigh, too.
+    """
+    scores_CU[:, : steps.num_rows] += chain.start_C[:, None]
+    scores_CU[:, steps.last_N] += chain.end_C[:, None]
     largest_U = scores_CU.max(axis=0)
     scores_CU -= largest_U
-    return np.maximum(scores_CU, LEAST_LOG, out=scores_CU), largest_U
+    np.maximum(scores_CU, LEAST_LOG, out=scores_CU)
+    return np.exp(scores_CU, out=scores_CU), largest_U
 
 
-def _reach(emitted_CU: FloatArray, steps: Steps, chain: Chain) -> tuple[Array, FloatArray]:
-    """Return what all paths up to each label of each unit sum to, scaled to 1 a unit, from both ends of the rows.
+def _reach(reached_GCU: Doubles, moves_GCC: Doubles, steps: Steps) -> tuple[FloatArray, Doubles]:
+    """Return what all paths up to each label of each unit sum to, scaled to 1 a unit, for each of some chains.
+
+    Args:
+        reached_GCU: The weights of every unit's labels, in the order of the steps; they are changed.
+        moves_GCC: The weights of a label (column) before a label (row).
+        steps: Of the rows.
 
     Returns:
-        float32, shape (2, C, U), the second in the order of the mirrored rows; and by how much the first was scaled.
+        float32, shape (G, C, U), and shape (G, U): of a row, the product of these is the sum over its paths.
     """
-    moves_CC = np.exp(chain.transitions_CC)
-    moves = np.stack([moves_CC.T, moves_CC]).astype(np.float32)
-    reached = np.stack([emitted_CU, emitted_CU[:, steps.mirror_U]])
-    sums = np.empty((2, 1, reached.shape[2]), dtype=np.float32)
-    previous = None
-    for begin, end in steps.bounds():
-        here, total = reached[:, :, begin:end], sums[:, :, begin:end]
-        if previous is not None:
-            here *= moves @ previous[:, :, : end - begin]
-        here.sum(axis=1, keepdims=True, out=total)
-        here /= total
+    totals_GU = np.ones((len(reached_GCU), 1, reached_GCU.shape[2]))
+    previous = reached_GCU
+    for number, (begin, end) in enumerate(steps.bounds()):
+        here = reached_GCU[:, :, begin:end]
+        if number:
+            here *= moves_GCC @ previous[:, :, : end - begin]
+        if number % SCALED_STEPS == 0:
+            totals_GU[:, :, begin:end] = total = here.sum(axis=1, keepdims=True)
+            here /= total
         previous = here
-    return reached, sums[0, 0]
-
-
-def _log(values: FloatArray) -> FloatArray:
-    return np.log(np.maximum(values, TINY))
+    sums_GU = reached_GCU.sum(axis=1, keepdims=True)
+    reached_GCU /= sums_GU
+    totals_GU[:, :, steps.last_N] *= sums_GU[:, :, steps.last_N]
+    return reached_GCU.astype(np.float32), totals_GU[:, 0]

@@ -8,12 +8,13 @@ Legend: U units of N rows, C labels, P labels and, as the last one, the edge of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from yanmo.answers.chains import IMPOSSIBLE, LEAST_LOG, TINY, PathSteps, Steps
+from yanmo.answers.chains import IMPOSSIBLE, LEAST_LOG, TINY, Steps
 from yanmo.arrays import Array, FloatArray, IntArray
 
 __all__ = ["ReachedPairs", "SecondOrderChain"]
@@ -36,18 +37,19 @@ class SecondOrderChain:
         """How many sums are held of every unit."""
         return self.ends_PC.size
 
-    def sharpened(self, power: np.float32) -> SecondOrderChain:
+    def sharpened(self, power: float) -> SecondOrderChain:
         """Return the chain whose paths have the weights of this one's to a power; what is impossible stays finite."""
-        return SecondOrderChain(
-            *(np.maximum(part * power, IMPOSSIBLE) for part in (self.transitions_PPC, self.ends_PC))
-        )
+        parts = (self.transitions_PPC, self.ends_PC)
+        return SecondOrderChain(*(np.maximum(part * np.float32(power), IMPOSSIBLE) for part in parts))
 
-    def reach(self, scores_UC: FloatArray, steps: Steps) -> ReachedPairs:
-        """Return what all paths sum to; there is at least one unit.
+    def reach(self, scores_UC: FloatArray, steps: Steps, powers: Sequence[float] = (1.0,)) -> list[ReachedPairs]:
+        """Return what all paths sum to, once for each power that their weights are taken to; there is a unit.
 
         Source: Rabiner 1989, "A Tutorial on Hidden Markov Models", section V.A (scaling). Differs: states are pairs.
         """
-        logs_UC = scores_UC[steps.units_U]
+        return [self.sharpened(power)._reach(scores_UC * np.float32(power), steps) for power in powers]
+
+    def _reach(self, logs_UC: FloatArray, steps: Steps) -> ReachedPairs:
         logs_UC -= logs_UC.max(axis=1, keepdims=True)
         emitted_UC = np.exp(np.maximum(logs_UC, LEAST_LOG))
         moves_PPC = np.exp(self.transitions_PPC)
@@ -78,16 +80,14 @@ class ReachedPairs:
     def log_marginals(self) -> FloatArray:
         """Return scores whose softmax is the probability of each label at each unit, float32, shape (U, C)."""
         summed_UC = [(before * behind).sum(axis=0) for before, behind in zip(self.before, self.behind, strict=True)]
-        found_UC = np.empty_like(self.emitted_UC)
-        found_UC[self.steps.units_U] = np.log(np.maximum(np.concatenate([_shares(one) for one in summed_UC]), TINY))
-        return found_UC
+        return np.asarray(np.log(np.maximum(np.concatenate([_shares(one) for one in summed_UC]), TINY)))
 
-    def path_steps(self, path_U: IntArray, goes_on_CC: npt.NDArray[np.bool_]) -> PathSteps:
-        """Return how probable the steps of a path are; as :meth:`yanmo.answers.chains.Reached.path_steps`."""
-        path, found, edge = path_U[self.steps.units_U], np.ones((5, len(path_U)), np.float32), self.emitted_UC.shape[1]
+    def path_steps(self, path_U: IntArray, goes_on_CC: npt.NDArray[np.bool_]) -> FloatArray:
+        """Return how probable the steps of a path are; as :meth:`yanmo.answers.chains.SummedPaths.path_steps`."""
+        found, edge = np.ones((5, len(path_U)), np.float32), self.emitted_UC.shape[1]
         last = two_back = np.zeros(0, dtype=np.int64)
         for (begin, end), before, behind in zip(self.steps.bounds(), self.before, self.behind, strict=True):
-            here, rows = path[begin:end], np.arange(end - begin)
+            here, rows = path_U[begin:end], np.arange(end - begin)
             through = before * behind
             found[0, begin:end] = _shares(through.sum(axis=0))[rows, here]
             if begin:
@@ -99,8 +99,7 @@ class ReachedPairs:
                     found[place + 1, begin:end] = 1 - (weights_NC * goes_on_CC[last]).sum(axis=1)
             two_back = last if begin else np.full(len(rows), edge)
             last = here
-        found[:, self.steps.units_U] = found.copy()
-        return PathSteps(*found)
+        return found
 
 
 def _shares(weights_NC: FloatArray) -> FloatArray:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import overload
+from typing import Any, overload
+
+import numpy as np
 
 from yanmo.answers.answered import Span
 from yanmo.arrays import FloatArray, IntArray
@@ -26,7 +28,7 @@ class SpanRows(Sequence[tuple[Span, ...]]):
         probability_M: Of its being there, with this kind.
         kinds: The names of K kinds.
         ends: Row i has the spans ``ends[i]`` to ``ends[i + 1]``.
-        texts: The N texts, where they are at hand.
+        texts: What stands at each of the M places, where it is at hand.
     """
 
     def __init__(
@@ -42,14 +44,18 @@ class SpanRows(Sequence[tuple[Span, ...]]):
         self.places_M2, self.kind_M, self.probability_M = places_M2, kind_M, probability_M
         self.kinds, self.ends, self._texts = kinds, ends, texts
 
-    def within(self, texts: Sequence[str]) -> SpanRows:
-        """Return the spans with what stands there in their texts."""
+    def with_texts(self, texts: Sequence[str]) -> SpanRows:
+        """Return the spans with what stands at each of them in its text."""
         arrays = self.places_M2, self.kind_M, self.probability_M
         return SpanRows(*arrays, kinds=self.kinds, ends=self.ends, texts=texts)
 
     def labels(self) -> list[str]:
         """Return the names of the kinds of all spans, one row after the other."""
-        return [self.kinds[kind] for kind in self.kind_M.tolist()]
+        return self._labels(slice(None))
+
+    def _labels(self, some: slice) -> list[str]:
+        labels: list[str] = np.array(self.kinds, dtype=object)[self.kind_M[some]].tolist()
+        return labels
 
     def __len__(self) -> int:
         return len(self.ends) - 1
@@ -78,18 +84,9 @@ class SpanRows(Sequence[tuple[Span, ...]]):
         bounds = self.ends[rows.start : rows.stop + 1].tolist() if rows else [0]
         some = slice(bounds[0], bounds[-1])
         starts, ends = self.places_M2[some].T.tolist()
-        kinds = [self.kinds[kind] for kind in self.kind_M[some].tolist()]
-        columns: list[list[int] | list[str] | list[float]] = [starts, ends, kinds, self.probability_M[some].tolist()]
-        bounds = [bound - some.start for bound in bounds]
+        columns: list[Sequence[Any]] = [starts, ends, self._labels(some), self.probability_M[some].tolist()]
         if self._texts is not None:
-            texts = self._texts[rows.start : rows.stop]
-            columns.append(
-                [
-                    text[start:end]
-                    for text, (first, last) in zip(texts, pairwise(bounds), strict=True)
-                    for start, end in zip(starts[first:last], ends[first:last], strict=True)
-                ]
-            )
+            columns.append(self._texts[some])
         flat = list(map(Span, *columns))
         for first, last in pairwise(bounds):
-            yield tuple(flat[first:last])
+            yield tuple(flat[first - some.start : last - some.start])

@@ -46,6 +46,10 @@ class Spans(Struct, frozen=True):
         """Return some of the spans: by their places, ascending, or by a mask of shape (M,)."""
         return Spans(self.start_M[chosen], self.end_M[chosen], self.kind_M[chosen], self.row_M[chosen])
 
+    def bounds(self) -> IntArray:
+        """Return the first unit and the one behind the last of every span, one after the other, shape (2 * M,)."""
+        return np.stack([self.start_M, self.end_M], axis=1).ravel()
+
     def places_M2(self, places_U2: IntArray) -> IntArray:
         """Return where the spans start and end (exclusive) in the texts of their rows, int64, shape (M, 2).
 
@@ -74,18 +78,16 @@ def find_spans(path_U: IntArray, offsets: IntArray, scheme: TagScheme, *, strict
         scheme: Of the tags.
         strict: Whether spans are left out that do not begin or do not end as the scheme says.
     """
-    is_tagged = path_U >= 0
-    kind_U = np.where(is_tagged, scheme.kind_C[path_U], NONE)
-    needs_U = np.where(is_tagged, scheme.needs_C[path_U], NONE)
-    opens_U = np.where(is_tagged, scheme.opens_C[path_U], NONE)
-    goes_on_U = np.zeros(len(path_U), dtype=np.bool_)
-    goes_on_U[1:] = (needs_U[1:] != NONE) & (needs_U[1:] == opens_U[:-1])
-    goes_on_U[row_edges(offsets)[0]] = False
+    kind_D, needs_D, opens_D = scheme.spans_3D
+    begins_U, needs_U = row_edges(offsets)[0], needs_D[path_U]
     # A span ends where the next unit does not go on, within a span or outside.
-    edges = np.append(np.flatnonzero(~goes_on_U), len(path_U))
-    begins = np.flatnonzero(kind_U[edges[:-1]] != NONE)
+    begins_U[1:] |= (needs_U[1:] == NONE) | (needs_U[1:] != opens_D[path_U[:-1]])
+    edges = np.append(np.flatnonzero(begins_U), len(path_U))
+    kind_M = kind_D[path_U[edges[:-1]]]
+    begins = np.flatnonzero(kind_M != NONE)
     start_M, end_M = edges[begins], edges[begins + 1]
-    spans = Spans(start_M, end_M, kind_U[start_M], np.searchsorted(offsets, start_M, side="right") - 1)
+    row_U = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    spans = Spans(start_M, end_M, kind_M[begins], row_U[start_M])
     if strict:
         return spans.take((needs_U[start_M] == NONE) & ~scheme.must_C[path_U[end_M - 1]])
     return spans
@@ -103,6 +105,9 @@ def span_probability_M(evidence: Choices, path_U: IntArray, scheme: TagScheme, s
         scheme: Of the tags.
         spans: Of the path.
     """
+    joint_M = None if evidence.joint_M is None else evidence.joint_M[spans.start_M]
+    if joint_M is not None and not np.isnan(joint_M).any():
+        return joint_M
     probabilities_UC, offsets = evidence.values_MC, evidence.offsets_N
     chosen_U = np.take_along_axis(probabilities_UC, path_U[:, None], axis=1)[:, 0]
     least_M = least_within_M(chosen_U, spans)
@@ -111,8 +116,7 @@ def span_probability_M(evidence: Choices, path_U: IntArray, scheme: TagScheme, s
     going_on_KC = scheme.needs_C[None, :] == np.arange(len(scheme.kinds))[:, None]
     next_MC = probabilities_UC[spans.end_M[could]] * going_on_KC[spans.kind_M[could]]
     least_M[could] = np.minimum(least_M[could], 1 - next_MC.sum(axis=1))
-    if evidence.joint_M is not None:
-        joint_M = evidence.joint_M[spans.start_M]
+    if joint_M is not None:
         least_M = np.where(np.isnan(joint_M), least_M, joint_M)
     return np.asarray(np.clip(least_M, 0, 1), dtype=np.float32)
 
@@ -122,8 +126,7 @@ def least_within_M(values_U: FloatArray, spans: Spans) -> FloatArray:
     if not len(spans):
         return values_U[:0]
     # Every second of these stretches is a span, the others lie between; a last 1 lets a span end with the last unit.
-    bounds = np.stack([spans.start_M, spans.end_M], axis=1).ravel()
-    return np.asarray(np.minimum.reduceat(np.append(values_U, np.float32(1)), bounds)[::2])
+    return np.asarray(np.minimum.reduceat(np.append(values_U, np.float32(1)), spans.bounds())[::2])
 
 
 def tags_of_spans(

@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Self, TypeAlias
 
 import numpy as np
@@ -81,22 +82,31 @@ class TagScheme:
         """Whether every unit is labeled by itself."""
         return self.style == "plain"
 
+    @cached_property
     def may_follow_CC(self) -> npt.NDArray[np.bool_]:
-        """Return whether a tag (row) may stand before a tag (column)."""
+        """Whether a tag (row) may stand before a tag (column)."""
         begins = self.needs_C == NONE
         return np.where(begins[None, :], ~self.must_C[:, None], self.opens_C[:, None] == self.needs_C[None, :])
 
+    @cached_property
     def goes_on_CC(self) -> npt.NDArray[np.bool_]:
-        """Return whether a tag (column) goes on with the span of the tag before it (row)."""
+        """Whether a tag (column) goes on with the span of the tag before it (row)."""
         return np.asarray((self.needs_C != NONE)[None, :] & (self.opens_C[:, None] == self.needs_C[None, :]))
 
+    @cached_property
     def may_begin_C(self) -> npt.NDArray[np.bool_]:
-        """Return whether a row may begin with a tag."""
+        """Whether a row may begin with a tag."""
         return np.asarray(self.needs_C == NONE)
 
+    @cached_property
     def may_end_C(self) -> npt.NDArray[np.bool_]:
-        """Return whether a row may end with a tag."""
+        """Whether a row may end with a tag."""
         return ~self.must_C
+
+    @cached_property
+    def spans_3D(self) -> IntArray:
+        """``kind_C``, ``needs_C`` and ``opens_C``, with -1 behind the last: what the tag -1, which is none, has."""
+        return np.pad([self.kind_C, self.needs_C, self.opens_C], ((0, 0), (0, 1)), constant_values=NONE)
 
     def broken_U(self, path_U: IntArray, offsets: IntArray) -> npt.NDArray[np.bool_]:
         """Return at which units rows of tags are illegal, bool, shape (U,).

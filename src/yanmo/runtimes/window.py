@@ -33,8 +33,8 @@ from yanmo.text.window_features import WindowConfig, WindowFeatures
 
 __all__ = ["WindowRuntime", "open_runtime"]
 
-BLOCK_SLOTS = 1 << 13
-"""Slots whose features are gathered at a time: their sums stay in the cache."""
+BLOCK_LANES = 1 << 16
+"""So many numbers of weights are gathered at a time: they stay in the cache until they are summed."""
 LANES = 4
 """Sums of 16 bits in one number of 64: the gather of a row of weights is one move of as many such numbers."""
 NAMES = ("kept", "weights", "unit", "transitions", "start", "end", "sharpness")
@@ -106,23 +106,24 @@ class WindowRuntime(Runtime[EncodedUnits]):
 
     def _gather(self, features: WindowFeatures) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.bool_]]:
         """Return the sums of every unit's weights, int16, shape (U, C), and which units training hardly met."""
-        num_lanes = self._lanes_KL.shape[1]
-        sums_SL = np.zeros((features.num_slots, num_lanes), dtype=np.uint64)
-        is_unknown_S = np.zeros(features.num_slots, dtype=np.bool_)
-        own = features.own_template
-        taken = np.empty((BLOCK_SLOTS, num_lanes), dtype=np.uint64)
-        for begin, end in features.blocks(BLOCK_SLOTS):
-            block = sums_SL[begin:end].view(np.int16)
-            part = taken[: end - begin]
-            for template in range(features.num_templates):
-                rows = self._rows_V.take(features.buckets(template, begin, end))
-                # Checked already: what is in the table of rows is a row. Another mode would buffer the result.
-                self._lanes_KL.take(rows, axis=0, out=part, mode="clip")
-                block += part.view(np.int16)
-                if template == own:
-                    np.equal(rows, 0, out=is_unknown_S[begin:end])
+        num_lanes, num_alone = self._lanes_KL.shape[1], len(features.alone)
+        sums_SL = np.empty((features.num_slots, num_lanes), dtype=np.uint64)
+        blocks = features.blocks(BLOCK_LANES // (features.num_templates * num_lanes) + 1)
+        rows_AD = self._rows_V.take(features.buckets_AD)
+        lanes_ADL = self._lanes_KL.take(rows_AD, axis=0)
+        taken = np.empty((features.num_templates, blocks[0][1] - blocks[0][0] if blocks else 0, num_lanes), np.uint64)
+        for begin, end in blocks:
+            part = taken[:, : end - begin]
+            # Checked already: what is in a table of rows is a row. Another mode would buffer the result.
+            for lanes_DL, numbers, out in zip(lanes_ADL, features.numbers(begin, end), part, strict=False):
+                lanes_DL.take(numbers, axis=0, out=out, mode="clip")
+            self._lanes_KL.take(
+                self._rows_V.take(features.buckets(begin, end)), axis=0, out=part[num_alone:], mode="clip"
+            )
+            part.view(np.int16).sum(axis=0, dtype=np.int16, out=sums_SL[begin:end].view(np.int16))
         sums_UL = sums_SL[features.slots_U].view(np.int16)
-        return sums_UL[:, : self._num_labels], is_unknown_S[features.slots_U]
+        is_unknown_D = rows_AD[features.own] == 0
+        return sums_UL[:, : self._num_labels], is_unknown_D[features.number_S[features.slots_U]]
 
 
 def open_runtime(bundle: Bundle, *, device: str, num_threads: int) -> WindowRuntime:  # noqa: ARG001 - one signature

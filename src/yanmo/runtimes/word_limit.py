@@ -23,5 +23,4 @@ def first_words(units: Units) -> tuple[Units, npt.NDArray[np.bool_]]:
     ends = np.concatenate(([0], np.cumsum(kept_N))).astype(np.int64)
     kept = np.arange(int(ends[-1])) + np.repeat(offsets[:-1] - ends[:-1], kept_N)
     kinds_U = None if units.kinds_U is None else units.kinds_U[kept]
-    surfaces = [units.surfaces[one] for one in kept.tolist()]
-    return Units(surfaces, Ragged(units.places.values[kept], ends), units.rule, kinds_U), is_long_N
+    return Units(units.surfaces.take(kept), Ragged(units.places.values[kept], ends), units.rule, kinds_U), is_long_N

@@ -27,6 +27,7 @@ from yanmo.metrics.spans import SPAN_MEASURES, measures_of, right_tag_rows, span
 from yanmo.protocols import Prediction
 from yanmo.tasks.labels import LabelTask, label_columns, sort_labels
 from yanmo.text.inputs import Inputs
+from yanmo.text.unit_places import cut_places
 
 __all__ = ["TOKEN_LABELS", "TokenLabels"]
 
@@ -126,7 +127,8 @@ class TokenLabels(LabelTask):
         """Return every row's spans with what stands there."""
         predictions, probabilities = answered.decided.predictions, answered.decided.probability_N.tolist()
         if isinstance(predictions, SpanRows):
-            told: Iterable[tuple[Span, ...]] = predictions.within(inputs.first)
+            texts = cut_places(inputs.first, Ragged(predictions.places_M2, predictions.ends))
+            told: Iterable[tuple[Span, ...]] = predictions.with_texts(texts)
         else:
             rows = zip(predictions, inputs.first, strict=True)
             told = [tuple([span.within(text) for span in spans or ()]) for spans, text in rows]

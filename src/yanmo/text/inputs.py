@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
 import polars as pl
 from msgspec import Struct
 from msgspec.structs import replace
 
 from yanmo.arrays import IntArray, Ragged
+from yanmo.text.surfaces import Surfaces
 from yanmo.text.unit_places import UnitRule
 
 __all__ = ["Inputs", "Item", "Units", "Windows"]
@@ -23,23 +25,22 @@ class Units(Struct, frozen=True):
     """The parts of N texts that are decided about one by one.
 
     Attributes:
-        surfaces: What a model reads of all U units, each cleaned by itself, one after the other.
+        surfaces: What a model reads of all U units, each cleaned by itself.
         places: Where each begins and ends in the raw text, int64, shape (U, 2), of N rows.
         rule: What a unit is.
         kinds_U: The number of each unit's kind, such as its part of speech, from 1; None where nobody has told it.
     """
 
-    surfaces: list[str]
+    surfaces: Surfaces
     places: Ragged
     rule: UnitRule
     kinds_U: IntArray | None = None
 
     def take(self, rows: IntArray) -> Self:
         """Return the units of the given rows, in the given order."""
-        ends = self.places.offsets.tolist()
-        surfaces = [one for row in rows.tolist() for one in self.surfaces[ends[row] : ends[row + 1]]]
-        kinds_U = None if self.kinds_U is None else Ragged(self.kinds_U, self.places.offsets).take(rows).values
-        return type(self)(surfaces, self.places.take(rows), self.rule, kinds_U)
+        taken = Ragged(np.arange(len(self.surfaces)), self.places.offsets).take(rows).values
+        kinds_U = None if self.kinds_U is None else self.kinds_U[taken]
+        return type(self)(self.surfaces.take(taken), self.places.take(rows), self.rule, kinds_U)
 
 
 class Inputs(Struct, frozen=True):

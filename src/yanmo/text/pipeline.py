@@ -94,16 +94,18 @@ class TextPipeline:
             return Inputs(tuple(columns), inputs.is_segmented)
         others = tuple([self.apply(column) for column in inputs.columns[1:]])
         places = unit_places(inputs.first, rule) if places is None else places
-        surfaces = cut_units(inputs.first, places)
-        cleaned = split_column(clean_joined(join_column(surfaces), self.config.cleaning), len(surfaces))
+        cleaned = cut_units(inputs.first, places).changed(self._clean)
         return replace(inputs, columns=(inputs.first, *others), units=Units(cleaned, places, rule))
 
     def apply(self, texts: Sequence[str]) -> list[str]:
         """Return N cleaned and segmented texts for N raw ones; some may have become empty."""
+        return self._clean(texts, self._segmenter)
+
+    def _clean(self, texts: Sequence[str], segmenter: Segmenter | None = None) -> list[str]:
         # The texts are joined once and split once; between the two every step is one call on the whole column.
         joined = clean_joined(join_column(texts), self.config.cleaning)
-        if self._segmenter is not None:
-            joined = self._segmenter.segment_joined(joined)
+        if segmenter is not None:
+            joined = segmenter.segment_joined(joined)
         return split_column(joined, len(texts))
 
 

@@ -7,22 +7,26 @@ it was given, so whatever is done to the unit's own characters later moves no pl
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from yanmo.arrays import IntArray, Ragged
-from yanmo.text.columns import join_column
+from yanmo.text.columns import SEPARATOR, join_column
+from yanmo.text.surfaces import Surfaces
 from yanmo.text.units import cjk_share, code_points, mix, units
 
-__all__ = ["UnitRule", "choose_rule", "cut_units", "unit_places"]
+__all__ = ["UnitRule", "choose_rule", "cut_places", "cut_units", "unit_places"]
 
 UnitRule: TypeAlias = Literal["characters", "words", "tokens"]
 """characters: every character but white space. words: what stands between white space. tokens: runs of word characters;
 every ideograph, mark and symbol by itself."""
 
-# What str.isspace says yes to; a table of all code points would be a megabyte for 29 of them.
-_SPACES = np.array([point for point in range(0x3001) if chr(point).isspace()], dtype=np.uint32)
+FEW = 100
+"""So few pieces are cut one by one."""
+# What str.isspace says yes to; the last place stands for all code points behind, of which none is a space.
+_IS_SPACE = np.array([chr(point).isspace() for point in range(0x3002)])
 
 
 def choose_rule(texts: Sequence[str]) -> UnitRule:
@@ -56,10 +60,7 @@ def _cut(points: np.ndarray[tuple[int], np.dtype[np.uint32]], rule: UnitRule) ->
     if rule == "tokens":
         starts_U, ends_U, _ = units(points, mix(points), cjk_words=False)
         return starts_U, ends_U
-    # Only small code points can be spaces, and of these few are looked up.
-    is_space = np.zeros(len(points), dtype=np.bool_)
-    small = np.flatnonzero(points <= _SPACES[-1])
-    is_space[small] = np.isin(points[small], _SPACES)
+    is_space = _IS_SPACE[np.minimum(points, len(_IS_SPACE) - 1)]
     if rule == "characters":
         starts_U = np.flatnonzero(~is_space)
         return starts_U, starts_U + 1
@@ -68,8 +69,8 @@ def _cut(points: np.ndarray[tuple[int], np.dtype[np.uint32]], rule: UnitRule) ->
     return np.flatnonzero(edges == -1), np.flatnonzero(edges == 1)
 
 
-def cut_units(texts: Sequence[str], places: Ragged) -> list[str]:
-    """Return the units themselves, those of all texts in one list.
+def cut_units(texts: Sequence[str], places: Ragged) -> Surfaces:
+    """Return the units themselves, those of all texts together.
 
     Args:
         texts: N texts.
@@ -77,11 +78,37 @@ def cut_units(texts: Sequence[str], places: Ragged) -> list[str]:
     """
     starts_U, ends_U = places.values[:, 0], places.values[:, 1]
     if (ends_U - starts_U == 1).all():
-        # A string of so many characters is their list: several times as fast as cutting them one by one.
         lengths_N = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
         begins_N = np.cumsum(lengths_N + 1) - lengths_N - 1
         points_U = code_points(join_column(texts))[starts_U + np.repeat(begins_N, places.lengths_N)]
-        return list(points_U.tobytes().decode("utf-32-le", "surrogatepass"))
-    ends = places.offsets.tolist()
-    flat = places.values.tolist()
-    return [text[start:stop] for row, text in enumerate(texts) for start, stop in flat[ends[row] : ends[row + 1]]]
+        return Surfaces.of_characters(points_U)
+    return Surfaces.of(cut_places(texts, places))
+
+
+def cut_places(texts: Sequence[str], places: Ragged) -> list[str]:
+    """Return what stands at some places of texts, those of all texts in one list.
+
+    Args:
+        texts: N texts.
+        places: Where what is cut out begins and ends (exclusive) in its text, int64, shape (M, 2), N rows.
+    """
+    joined = SEPARATOR.join(texts)
+    if len(places.values) < FEW or joined.count(SEPARATOR) >= len(texts):
+        rows = pairwise(places.offsets.tolist())
+        flat = places.values.tolist()
+        return [
+            text[start:stop]
+            for text, (first, last) in zip(texts, rows, strict=True)
+            for start, stop in flat[first:last]
+        ]
+    # Each with the character behind it, which becomes a separator: a string is split faster than many are cut.
+    lengths_N = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+    starts_M = places.values[:, 0] + np.repeat(np.cumsum(lengths_N + 1) - lengths_N - 1, places.lengths_N)
+    sizes_M = places.values[:, 1] - places.values[:, 0] + 1
+    ends_M = np.cumsum(sizes_M)
+    points = code_points(joined).take(
+        np.arange(ends_M[-1]) + np.repeat(starts_M - ends_M + sizes_M, sizes_M), mode="clip"
+    )
+    points[ends_M - 1] = ord(SEPARATOR)
+    *pieces, _ = points.tobytes().decode("utf-32-le", "surrogatepass").split(SEPARATOR)
+    return pieces

@@ -13,6 +13,7 @@ Legend: U units, S slots: units with room for the edges of their texts, P charac
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -29,6 +30,7 @@ from yanmo.text.units import HashArray, cjk_share, mix
 
 __all__ = ["WindowConfig", "WindowFeatures", "suited_config"]
 
+BLOCK_SLOTS = 1 << 13
 REACH = 3
 """Units on either side that a template may name."""
 EDGE = np.uint64(0x5851F42D4C957F2D)
@@ -45,6 +47,7 @@ def _of(stream: str, *distances: int) -> Template:
     return tuple((stream, distance) for distance in distances)
 
 
+OWN = (_of("unit", 0), _of("lower", 0))
 _ENTITY_CHARACTERS: tuple[Template, ...] = (
     *(_of("unit", distance) for distance in range(-3, 4)),
     *(_of("unit", first, first + 1) for first in range(-2, 2)),
@@ -156,7 +159,10 @@ class WindowFeatures:
         slots_U: Where each unit stands among the slots.
         num_slots: S; the first and the last few are edges.
         num_templates: F.
-        own_template: The place of the template that names the unit itself and nothing else.
+        number_S: The number of the text that stands in each slot; behind all of them that of an edge.
+        alone: The places of the templates that look at one unit alone: what it has is looked up once a text.
+        together: The places of all others.
+        own: Which of these names the unit itself.
     """
 
     def __init__(self, units: Units, config: WindowConfig, lexicon: Lexicon | None = None) -> None:
@@ -168,34 +174,52 @@ class WindowFeatures:
         )
         self.num_slots = int(offsets[-1]) + REACH * (num_texts + 1)
         self.num_templates = len(templates)
-        self.own_template = next(
-            place for place, one in enumerate(templates) if one in (_of("unit", 0), _of("lower", 0))
-        )
-        names = {stream for template in templates for stream, _ in template}
-        streams: dict[str, HashArray] = {}
-        views = UnitViews(units.surfaces)
-        for name in sorted(names - set(MATCHES)):
-            streams[name] = np.full(self.num_slots, EDGE)
-            streams[name][self.slots_U] = views.view(name)
-        if lexicon is not None:
-            streams |= {name: mix(lengths_S) for name, lengths_S in lexicon.match(streams["unit"]).items()}
-        self._shift = np.uint64(HASH_BITS - config.bits)
+        self.alone = [place for place, one in enumerate(templates) if len(one) == 1 and one[0][0] not in MATCHES]
+        self.own = next(row for row, place in enumerate(self.alone) if templates[place] in OWN)
+        self.together = [place for place in range(len(templates)) if place not in self.alone]
+        self.number_S = np.full(self.num_slots, len(units.surfaces.distinct))
+        self.number_S[self.slots_U] = units.surfaces.number_U
+        names = {stream for template in templates for stream, _ in template} - set(MATCHES)
+        views = UnitViews(units.surfaces.distinct)
+        self._views = {name: np.append(views.view(name), EDGE) for name in sorted(names)}
+        self._templates, self._shift = templates, np.uint64(HASH_BITS - config.bits)
+        self._factors = mix(np.arange(len(templates), dtype=np.uint32)) | np.uint64(1)
         # Templates of one form, such as all pairs of neighbors, share what is hashed; each has its own odd factor.
         forms = [tuple((stream, distance - one[0][1]) for stream, distance in one) for one in templates]
-        hashed = {form: _hash_form(form, streams) for form in dict.fromkeys(forms)}
-        self._hashes = [(hashed[form], one[0][1]) for form, one in zip(forms, templates, strict=True)]
-        self._factors = mix(np.arange(len(templates), dtype=np.uint32)) | np.uint64(1)
+        streams = self._streams({stream for place in self.together for stream, _ in forms[place]}, lexicon)
+        hashed = {form: _hash_form(form, streams) for form in {forms[place] for place in self.together}}
+        self._hashes = [(hashed[forms[place]], templates[place][0][1], self._factors[place]) for place in self.together]
 
-    def buckets(self, template: int, begin: int, end: int) -> IntArray:
-        """Return the bucket of one template for the slots from ``begin`` to before ``end``, int64.
+    def _streams(self, names: set[str], lexicon: Lexicon | None) -> dict[str, HashArray]:
+        """Return what every slot has of some streams, uint64, shape (S,)."""
+        matched = {}
+        if lexicon is not None:
+            matched = {name: mix(found) for name, found in lexicon.match(self._views["unit"][self.number_S]).items()}
+        return matched | {name: self._views[name][self.number_S] for name in names - set(MATCHES)}
+
+    @cached_property
+    def buckets_AD(self) -> IntArray:
+        """The buckets of the templates that look at one unit alone, for every text and, behind them, the edge."""
+        views = [self._views[self._templates[place][0][0]] for place in self.alone]
+        mixed: HashArray = np.array(views) * self._factors[self.alone, None]
+        mixed >>= self._shift
+        return mixed.view(np.int64)
+
+    def numbers(self, begin: int, end: int) -> list[IntArray]:
+        """Return the text that each of these templates looks at for some slots; arguments as for :meth:`buckets`."""
+        distances = [self._templates[place][0][1] for place in self.alone]
+        return [self.number_S[begin + distance : end + distance] for distance in distances]
+
+    def buckets(self, begin: int, end: int) -> IntArray:
+        """Return the buckets of all other templates for some slots, int64, shape (templates, slots).
 
         Args:
-            template: Its place, less than F.
-            begin: At least ``REACH``.
-            end: At most S less ``REACH``.
+            begin: The first of them, at least ``REACH``.
+            end: The one behind the last, at most S less ``REACH``.
         """
-        hashes_S, distance = self._hashes[template]
-        mixed: HashArray = hashes_S[begin + distance : end + distance] * self._factors[template]
+        mixed = np.empty((len(self._hashes), end - begin), dtype=np.uint64)
+        for row, (hashes_S, distance, factor) in zip(mixed, self._hashes, strict=True):
+            np.multiply(hashes_S[begin + distance : end + distance], factor, out=row)
         # The high bits of a product depend on all bits of its factors, the low ones do not.
         mixed >>= self._shift
         return mixed.view(np.int64)
@@ -208,8 +232,12 @@ class WindowFeatures:
     def matrix(self) -> npt.NDArray[np.int32]:
         """Return all features at once, int32, shape (U, F)."""
         found = np.empty((len(self.slots_U), self.num_templates), dtype=np.int32)
-        for template in range(self.num_templates):
-            found[:, template] = self.buckets(template, REACH, self.num_slots - REACH)[self.slots_U - REACH]
+        for begin, end in self.blocks(BLOCK_SLOTS):
+            first, last = np.searchsorted(self.slots_U, (begin, end))
+            slots = self.slots_U[first:last] - begin
+            found[first:last, self.together] = self.buckets(begin, end)[:, slots].T
+            for place, buckets_D, numbers in zip(self.alone, self.buckets_AD, self.numbers(begin, end), strict=True):
+                found[first:last, place] = buckets_D[numbers[slots]]
         return found
 
 

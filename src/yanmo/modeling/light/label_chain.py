@@ -34,7 +34,7 @@ class LabelChain(nn.Module):
         self.transitions = nn.Parameter(torch.zeros(len(labels), len(labels)))
         self.start = nn.Parameter(torch.zeros(len(labels)))
         self.end = nn.Parameter(torch.zeros(len(labels)))
-        legal = {"pairs": scheme.may_follow_CC(), "starts": scheme.may_begin_C(), "ends": scheme.may_end_C()}
+        legal = {"pairs": scheme.may_follow_CC, "starts": scheme.may_begin_C, "ends": scheme.may_end_C}
         for name, is_legal in legal.items():
             forbidden = torch.from_numpy(np.where(is_legal, np.float32(0), IMPOSSIBLE))
             self.register_buffer(name, forbidden, persistent=False)

@@ -163,8 +163,8 @@ def _transitions(counts_PPP: Doubles, scheme: TagScheme) -> SecondOrderChain:
 
 def _is_legal_PP(scheme: TagScheme) -> Array:
     """Return which tag or edge (column) may stand behind which (row)."""
-    inside = np.concatenate([scheme.may_follow_CC(), scheme.may_begin_C()[None]])
-    return np.concatenate([inside, np.append(scheme.may_end_C(), True)[:, None]], axis=1)
+    inside = np.concatenate([scheme.may_follow_CC, scheme.may_begin_C[None]])
+    return np.concatenate([inside, np.append(scheme.may_end_C, True)[:, None]], axis=1)
 
 
 def _shares(counts: Doubles, totals: Doubles) -> Doubles:

@@ -75,7 +75,7 @@ class _Learner:
         # One row more, always zero: what a feature without weights reads.
         self.weights_KC = np.zeros((num_features + 1, num_labels), dtype=np.float32)
         self.chain = _legal_chain(scheme)
-        self._is_legal_CC = scheme.may_follow_CC()
+        self._is_legal_CC = scheme.may_follow_CC
         self._seen_KC = np.full_like(self.weights_KC, EPSILON)
         self._seen_CC = np.full_like(self.chain.transitions_CC, EPSILON)
         self._is_met_K = np.zeros(num_features + 1, dtype=np.bool_)
@@ -261,7 +261,7 @@ def _legal_chain(scheme: TagScheme) -> Chain:
     """Return a chain that knows only what is legal."""
     transitions_CC, start_C, end_C = (
         np.where(is_legal, np.float32(0.0), IMPOSSIBLE)
-        for is_legal in (scheme.may_follow_CC(), scheme.may_begin_C(), scheme.may_end_C())
+        for is_legal in (scheme.may_follow_CC, scheme.may_begin_C, scheme.may_end_C)
     )
     return Chain(transitions_CC, start_C, end_C)
 

@@ -29,7 +29,7 @@ __all__ = ["DecoderQuantizer", "DecoderScorer", "ProductsChoice", "Times", "pref
 
 logger = logging.getLogger(__name__)
 
-ProductsChoice = Products | Literal["auto"]
+ProductsChoice = Literal["auto", "blocks", "rows"]
 LEAST_GAIN, MOST_LOSS = 1.2, 1.1
 """By rows a prompt must be read this many times as fast to be worth their error, and a token be written no slower."""
 NUM_ROUNDS, NUM_STEPS = 4, 8

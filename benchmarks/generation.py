@@ -28,11 +28,17 @@ SHAPES = {"GPT-2 124M": {}, "6x384, 8k": {"vocab_size": 8000, "n_embd": 384, "n_
 NUM_NEW, NUM_NEW_OF_EIGHT = 128, 64
 LENGTHS = (8, 16, 24, 32, 40, 48, 56, 64)
 ENGINES = {
-    "yanmo int8": ("ours", "int8"),
+    "yanmo int8, blocks": ("ours", "blocks"),
+    "yanmo int8, rows": ("ours", "rows"),
     "yanmo fp32": ("ours", "fp32"),
     "transformers bf16": ("transformers", "bfloat16"),
     "transformers fp32": ("transformers", "float32"),
     "CTranslate2 int8": ("ctranslate2", "int8"),
+}
+OURS = {
+    "blocks": {"is_int8": True, "products": "blocks"},
+    "rows": {"is_int8": True, "products": "rows"},
+    "fp32": {"is_int8": False},
 }
 COLUMNS = {
     "one": "1 row, tokens/s",
@@ -58,9 +64,9 @@ def make_models(folder: Path) -> None:
         source = folder / name
         model.save_pretrained(source)
         decoder = read_decoder(source)
-        for precision in ("int8", "fp32"):
-            (source / precision).mkdir()
-            write_weights_apart(write_decoder(decoder, is_int8=precision == "int8"), source / precision / "model.onnx")
+        for variant, options in OURS.items():
+            (source / variant).mkdir()
+            write_weights_apart(write_decoder(decoder, **options), source / variant / "model.onnx")
         words = {f"t{place}": place for place in range(model.config.vocab_size)}
         tokenizer = Tokenizer(models.WordLevel(words, unk_token="t0"))
         tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -220,21 +226,25 @@ def _table(source: Path, options: argparse.Namespace) -> list[str]:
     middle = {
         name: {key: statistics.median(one[key] for one in rows) for key in rows[0]} for name, rows in found.items()
     }
-    size = (source / "int8" / "model.data").stat().st_size
+    size = (source / "blocks" / "model.data").stat().st_size
     most = statistics.median(speeds) / size
     lines = [f"| engine | {' | '.join(COLUMNS.values())} | Python |", "|---|---|---|---|---|---|"]
     for name, values in middle.items():
         cells = [f"{values[key]:,.0f}" for key in COLUMNS]
         share = f"{values['python_share']:.1%}" if "python_share" in values else "–"
         lines.append(f"| {name} | {' | '.join(cells)} | {share} |")
-    ours = middle["yanmo int8"]
     lines.append("")
-    for name, values in middle.items():
-        if not name.startswith("yanmo"):
-            ratios = ", ".join(
-                f"{COLUMNS[key].partition(',')[0]} {ours[key] / values[key]:.2f} ×" for key in COLUMNS if key != "peak"
-            )
-            lines.append(f"- int8 against {name}: {ratios}")
+    for kind in ("blocks", "rows"):
+        ours = middle[f"yanmo int8, {kind}"]
+        for name, values in middle.items():
+            if not name.startswith("yanmo"):
+                ratios = ", ".join(
+                    f"{COLUMNS[key].partition(',')[0]} {ours[key] / values[key]:.2f} ×"
+                    for key in COLUMNS
+                    if key != "peak"
+                )
+                lines.append(f"- int8 by {kind} against {name}: {ratios}")
+    ours = middle["yanmo int8, blocks"]
     lines.append(
         f"- bandwidth {statistics.median(speeds) / 1e9:.1f} GB/s, {size / 1e6:.0f} MB a token: {most:,.0f} tokens/s "
         f"at most; one row reaches {ours['one'] / most:.0%}; eight rows {ours['eight'] / ours['one']:.1f} × one row\n"

@@ -14,8 +14,8 @@ from yanmo.exporting.decoder_graph import write_decoder
 from yanmo.runtimes.generating.decoder_session import DecoderSession
 
 
-def open_decoder(folder, path, *, is_int8, num_rows=2, kept=()):
-    path.write_bytes(write_decoder(read_decoder(folder), is_int8=is_int8, kept=kept))
+def open_decoder(folder, path, *, num_rows=2, **options):
+    path.write_bytes(write_decoder(read_decoder(folder), **options))
     return DecoderSession(path, num_rows=num_rows, max_length=64, num_threads=1)
 
 
@@ -52,17 +52,20 @@ def test_scores_are_those_of_transformers_in_chunks_step_by_step_and_beside_anot
     assert np.abs(scores_by_parts(session, IDS) - expected).max() < 1e-4
 
 
-def test_scores_of_8_bit_weights_are_near(family_folder, tmp_path):
-    session = open_decoder(family_folder, tmp_path / "model.onnx", is_int8=True)
+@pytest.mark.parametrize("products", ["blocks", "rows"])
+def test_scores_of_8_bit_weights_are_near(family_folder, tmp_path, products):
+    session = open_decoder(family_folder, tmp_path / "model.onnx", is_int8=True, products=products)
     expected = reference_scores(family_folder, IDS)
     found = scores_by_parts(session, IDS)
     assert 0 < np.sqrt(np.square(found - expected).mean()) < 0.05 * expected.std()
 
 
-def test_a_part_that_is_kept_is_fp32(decoder_folder, tmp_path):
+@pytest.mark.parametrize("products", ["blocks", "rows"])
+def test_a_part_that_is_kept_is_fp32(decoder_folder, tmp_path, products):
     layers = read_decoder(decoder_folder).layers
     names = [*(product.name for layer in layers for product in layer.products), "output"]
-    session = open_decoder(decoder_folder, tmp_path / "model.onnx", is_int8=True, kept=names)
+    options = {"is_int8": True, "kept": names, "products": products}
+    session = open_decoder(decoder_folder, tmp_path / "model.onnx", **options)
     assert np.abs(scores_by_parts(session, IDS) - reference_scores(decoder_folder, IDS)).max() < 1e-4
 
 

@@ -8,7 +8,9 @@ import pytest
 import yanmo
 from yanmo.artifacts import Bundle, Predictions
 from yanmo.cli import main
+from yanmo.compressing.decoder_int8 import Times, prefers_rows
 from yanmo.errors import ArtifactError, ConfigError, DataError, ModelError
+from yanmo.runtimes.generating.settings import DECODER_FILE
 
 WORDS = ["cat", "dog", "tree", "小猫", "大树"]
 
@@ -57,6 +59,47 @@ def spoil(weight):
     from yanmo.exporting.block_quantization import quantize_blocks
 
     return quantize_blocks(weight[::-1] * 3)
+
+
+@pytest.mark.parametrize("trained", ["gpt-1x32"], indirect=True)
+def test_products_are_by_rows_where_that_is_wished_or_faster_and_right(trained, dataset, tmp_path, monkeypatch):
+    def products_of(name, **config):
+        made = yanmo.quantize(trained, dataset, max_drop=0.05, num_threads=1, out=tmp_path / name, **config)
+        has_blocks = b"layer.0.attention_in.values" in (made.path / DECODER_FILE).read_bytes()
+        facts = made.manifest.info["quantization"]
+        assert facts["kept_fp32"] == []
+        assert facts["products"] == ("blocks" if has_blocks else "rows")
+        return facts["products"]
+
+    assert products_of("rows", products="rows") == "rows"
+    assert products_of("blocks", products="blocks") == "blocks"
+    monkeypatch.setattr("yanmo.compressing.decoder_int8.LEAST_GAIN", np.inf)
+    assert products_of("slow") == "blocks"
+    monkeypatch.setattr("yanmo.compressing.decoder_int8.LEAST_GAIN", 0)
+    monkeypatch.setattr("yanmo.compressing.decoder_int8.MOST_LOSS", np.inf)
+    assert products_of("fast") == "rows"
+    monkeypatch.setattr("yanmo.exporting.language_graph.quantize_weight", spoil_columns)
+    assert products_of("wrong") == "blocks"
+
+
+def test_rows_are_preferred_where_prompts_are_read_faster_and_tokens_written_no_slower():
+    blocks = Times(reading=1.0, step=0.1)
+    assert prefers_rows(blocks, Times(reading=0.5, step=0.1))
+    assert not prefers_rows(blocks, Times(reading=0.9, step=0.1))
+    assert not prefers_rows(blocks, Times(reading=0.5, step=0.2))
+
+
+def spoil_columns(weight, **options):
+    from yanmo.exporting.quantization import quantize_weight
+
+    return quantize_weight(weight[::-1] * 3, **options)
+
+
+@pytest.mark.parametrize("trained", ["lstm-1x32"], indirect=True)
+def test_a_model_without_attention_has_blocks(trained, dataset, tmp_path, caplog):
+    made = yanmo.quantize(trained, dataset, max_drop=0.05, products="rows", num_threads=1, out=tmp_path / "small")
+    assert "products" not in made.manifest.info["quantization"]
+    assert "The 'products' parameter has no effect on a language model without attention." in caplog.text
 
 
 def test_an_exported_model_is_neither_exported_nor_quantized_again(exported, dataset, tmp_path):

@@ -31,7 +31,7 @@ from yanmo.text.tokenizer import Encoded
 if TYPE_CHECKING:
     from yanmo.exporting.int8 import Quantizer
 
-__all__ = ["Gate", "GatedModel", "Scorer", "check_max_drop", "search", "show_inputs"]
+__all__ = ["Gate", "GatedModel", "Scorer", "check_max_drop", "judge", "search", "show_inputs"]
 
 logger = logging.getLogger(__name__)
 
@@ -223,6 +223,10 @@ class Gate:
         found = compare(ours_NS, theirs_NS, self.task.measures[:1], num_resamples=NUM_RESAMPLES, seed=SEED)
         return found[self.headline]
 
+    def admits(self, measured: Comparison) -> bool:
+        """Return whether a model may be published."""
+        return measured.drop <= self.max_drop + ROUNDING
+
 
 @dataclass(frozen=True)
 class GatedModel(Generic[ContentT]):
@@ -232,11 +236,13 @@ class GatedModel(Generic[ContentT]):
         content: The graph, or graphs.
         kept: Parts that stay fp32, in the order in which they went back.
         measured: What it costs.
+        notes: What else its manifest says of how it was quantized.
     """
 
     content: ContentT
     kept: list[str]
     measured: Comparison
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 class Parts(Protocol[ContentT_co]):
@@ -280,28 +286,36 @@ def search(quantizer: Parts[ContentT], gate: Gate, scorer: Scores[ContentT]) -> 
     kept: list[str] = []
     harmful: list[str] | None = None
     while True:
-        content = quantizer.build(kept)
-        measured = gate.compare(scorer.score(content))
-        if gate.is_judging:  # else they are untrained models, whose scores say nothing
-            logger.info(
-                "%s: %s %.4f, %.4f in fp32.",
-                f"All but {len(kept)} parts are int8" if kept else "All parts are int8",
-                gate.headline,
-                measured.ours,
-                measured.theirs,
-            )
-        if measured.drop <= gate.max_drop + ROUNDING:
-            return GatedModel(content, kept, measured)
+        found = judge(quantizer, gate, scorer, kept)
+        if gate.admits(found.measured):
+            return found
         # Only when it is needed, and once: it builds and runs a model for every part.
         harmful = _rank(quantizer, scorer) if harmful is None else harmful
         # With the last part back, too, it would be the fp32 model.
         if len(kept) == len(harmful) - 1:
             raise ModelError(
                 f"Every choice of int8 parts loses more {gate.headline} than {gate.max_drop:g}; the last lost "
-                f"{measured.drop:.4f} on {measured.num_rows} validation texts.",
+                f"{found.measured.drop:.4f} on {found.measured.num_rows} validation texts.",
                 hint="Raise --max-drop, try --method weight-only or --clipping mse, or train with more data.",
             )
         kept = harmful[: len(kept) + 1]
+
+
+def judge(
+    quantizer: Parts[ContentT], gate: Gate, scorer: Scores[ContentT], kept: Sequence[str] = ()
+) -> GatedModel[ContentT]:
+    """Return the int8 graph with some parts in fp32, and what it costs, whether or not that is too much."""
+    content = quantizer.build(kept)
+    measured = gate.compare(scorer.score(content))
+    if gate.is_judging:  # else they are untrained models, whose scores say nothing
+        logger.info(
+            "%s: %s %.4f, %.4f in fp32.",
+            f"All but {len(kept)} parts are int8" if kept else "All parts are int8",
+            gate.headline,
+            measured.ours,
+            measured.theirs,
+        )
+    return GatedModel(content, list(kept), measured)
 
 
 def _rank(quantizer: Parts[ContentT], scorer: Scores[ContentT]) -> list[str]:

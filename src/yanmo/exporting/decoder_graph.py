@@ -1,4 +1,4 @@
-"""The ONNX graph of a decoder, written straight from its weights, in fp32 or with products in blocks of 8 bits.
+"""The ONNX graph of a decoder, written straight from its weights, in fp32 or with products in 8 bits.
 
 Keys and values stand in buffers of fixed room, which are inputs and outputs at once: a call appends to them in place.
 Each row has its own length, so rows that are at different places are computed together. Scores are computed at wanted
@@ -15,11 +15,14 @@ from yanmo.exporting.decoder import DecoderLayer, DecoderWeights
 from yanmo.exporting.decoder_tensors import DecoderNorm
 from yanmo.exporting.graph import FLOAT, INT32, INT64, MICROSOFT
 from yanmo.exporting.language_graph import LanguageGraphWriter
+from yanmo.exporting.quantization import Products
 
 __all__ = ["write_decoder"]
 
 
-def write_decoder(decoder: DecoderWeights, *, is_int8: bool, kept: Collection[str] = ()) -> bytes:
+def write_decoder(
+    decoder: DecoderWeights, *, is_int8: bool, kept: Collection[str] = (), products: Products = "blocks"
+) -> bytes:
     """Return an ONNX file that takes tokens behind those that its buffers hold, and gives the scores of the next ones.
 
     Its inputs are ``input_ids`` (B, T), where places have embeddings ``positions`` (B, T), ``last_places`` (B,): the
@@ -30,11 +33,12 @@ def write_decoder(decoder: DecoderWeights, *, is_int8: bool, kept: Collection[st
         decoder: The weights.
         is_int8: Whether products have 8-bit weights, and the embeddings, too.
         kept: Names of products that stay fp32 all the same.
+        products: Those of layers in 8 bits.
 
     Raises:
         ModelError: The file would be larger than ONNX allows.
     """
-    writer = _DecoderWriter(decoder, is_int8=is_int8, kept=kept)
+    writer = _DecoderWriter(decoder, is_int8=is_int8, kept=kept, products=products)
     branch, hidden = "", writer.embed()
     for place, layer in enumerate(decoder.layers):
         hidden, branch = writer.layer(place, layer, hidden, branch)
@@ -59,10 +63,11 @@ def write_decoder(decoder: DecoderWeights, *, is_int8: bool, kept: Collection[st
 class _DecoderWriter(LanguageGraphWriter):
     """Adds a decoder's parts; between them states have the shape (B, T, D)."""
 
-    def __init__(self, decoder: DecoderWeights, *, is_int8: bool, kept: Collection[str]) -> None:
+    def __init__(self, decoder: DecoderWeights, *, is_int8: bool, kept: Collection[str], products: Products) -> None:
         super().__init__(
             is_int8=is_int8,
             kept=kept,
+            products=products,
             epsilon=decoder.epsilon,
             activation=decoder.activation,
             is_gated=decoder.is_gated,

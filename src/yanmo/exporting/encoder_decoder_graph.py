@@ -14,10 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from yanmo.arrays import FloatArray
-from yanmo.exporting.decoder_tensors import DecoderNorm, DecoderProduct
+from yanmo.exporting.decoder_tensors import DecoderNorm
 from yanmo.exporting.graph import FLOAT, INT32, INT64, MICROSOFT, write_weights_apart
 from yanmo.exporting.language_graph import LanguageGraphWriter
-from yanmo.exporting.quantization import quantize_weight
 from yanmo.exporting.writing_layers import (
     CrossAttention,
     EncoderDecoderWeights,
@@ -27,9 +26,6 @@ from yanmo.exporting.writing_layers import (
 )
 
 __all__ = ["AnsweringGraphs", "write_answering"]
-
-TOP, MIDDLE = 127, 128
-"""Of the integers that inputs become: the largest, and that of 0."""
 
 
 class AnsweringGraphs(NamedTuple):
@@ -135,21 +131,13 @@ class _SideWriter(LanguageGraphWriter):
         super().__init__(
             is_int8=is_int8,
             kept=kept,
+            products="rows",
             epsilon=network.epsilon,
             activation=network.activation,
             is_gated=network.is_gated,
         )
         self._network = network
         self._attention_options: dict[str, Any] = {"domain": MICROSOFT, "num_heads": network.num_heads, "scale": 1.0}
-
-    def linear(self, rows: str, product: DecoderProduct) -> str:
-        """Add a linear map, in 8 bits with a scale for each row where it is not kept."""
-        if not self._is_int8 or product.name in self._kept:
-            return super().linear(rows, product)
-        summed = self.row_product(rows, product.name, product.weight_KN)
-        if product.bias_N is None:
-            return summed
-        return self.add("Add", [summed, self.constant(f"{product.name}.bias", product.bias_N)])
 
     def add_and_norm(self, hidden: str, branch: str, norm: DecoderNorm) -> tuple[str, str]:
         """Add what is added to the states and the normalization of the sum; return that, and what goes on."""
@@ -165,25 +153,6 @@ class _SideWriter(LanguageGraphWriter):
         if isinstance(places, PlaceDistances):
             return rows
         return self.add("Add", [rows, self.add("Gather", [self.constant("places", places.table_PD), self._places_T])])
-
-    def row_product(self, rows: str, name: str, weight_KN: FloatArray) -> str:
-        """Add a product of integers of 8 bits: of weights by output, of inputs by row.
-
-        Rows have scales of their own, so that a text is answered alone as in any batch. Products of blocks, as language
-        models have them, are as fast for one row, and for many rows they are a third as fast.
-        """
-        # A row of zeros is divided by 0, and whatever integers that gives are multiplied by 0 at last.
-        largest = self.add("ReduceMax", [self.add("Abs", [rows]), self.int64("rows_axis", [-1])])
-        step, zero = self.constant("step", np.float32(1 / TOP)), self.constant("middle", np.uint8(MIDDLE))
-        whole = self.add("QuantizeLinear", [self.add("Div", [rows, largest]), step, zero])
-        if f"{name}.weight" not in self._constants:
-            values_KN, scale_N = quantize_weight(
-                weight_KN, granularity="per-channel", clipping="max", reduce_range=True
-            )
-            self.constant(f"{name}.weight", values_KN)
-            self.constant(f"{name}.scale", scale_N)
-        inputs = [whole, f"{name}.weight", step, f"{name}.scale", zero]
-        return self.add("Mul", [self.add("MatMulIntegerToFloat", inputs, domain=MICROSOFT), largest])
 
     def heads(self, rows: str) -> str:
         """Add the heads of some states, shape (B, heads, T, width)."""

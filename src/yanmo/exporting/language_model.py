@@ -12,6 +12,7 @@ from yanmo.exporting.decoder import DecoderWeights, read_decoder
 from yanmo.exporting.decoder_graph import write_decoder
 from yanmo.exporting.light_decoder import LightDecoder, is_light_decoder, read_light_decoder
 from yanmo.exporting.light_decoder_graph import write_light_decoder
+from yanmo.exporting.quantization import Products
 
 __all__ = ["LanguageWeights", "read_language_model", "write_language_model"]
 
@@ -28,17 +29,20 @@ def read_language_model(folder: Path) -> LanguageWeights:
     return read_light_decoder(folder) if is_light_decoder(config) else read_decoder(folder)
 
 
-def write_language_model(weights: LanguageWeights, *, is_int8: bool, kept: Collection[str] = ()) -> bytes:
+def write_language_model(
+    weights: LanguageWeights, *, is_int8: bool, kept: Collection[str] = (), products: Products = "blocks"
+) -> bytes:
     """Return the ONNX file.
 
     Args:
         weights: Of the model.
         is_int8: Whether products have 8-bit weights, and the embeddings, too.
         kept: Names of products that stay fp32 all the same.
+        products: Those of layers in 8 bits with attention; others have blocks.
 
     Raises:
         ModelError: The file would be larger than ONNX allows.
     """
     if isinstance(weights, LightDecoder):
         return write_light_decoder(weights, is_int8=is_int8, kept=kept)
-    return write_decoder(weights, is_int8=is_int8, kept=kept)
+    return write_decoder(weights, is_int8=is_int8, kept=kept, products=products)

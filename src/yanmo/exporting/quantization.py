@@ -22,6 +22,7 @@ __all__ = [
     "Clipping",
     "Granularity",
     "Kind",
+    "Products",
     "QuantizedProduct",
     "QuantizedTable",
     "activation_scale",
@@ -33,6 +34,9 @@ __all__ = [
 Kind = Literal["dynamic", "static", "weight-only"]
 Granularity = Literal["per-channel", "per-tensor"]
 Clipping = Literal["max", "mse", "percentile"]
+Products = Literal["blocks", "rows"]
+"""Of a language model. blocks: each 32 inputs of a token have a scale, and each 32 weights of an output; rows: each
+token has one, and each output, which is faster for many tokens and less exact."""
 Int8Array = npt.NDArray[np.int8]
 ScaleArray = npt.NDArray[np.float16 | np.float32]
 

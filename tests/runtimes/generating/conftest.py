@@ -1,4 +1,4 @@
-"""A tiny decoder on onnxruntime, its weights in blocks of 8 bits and in fp32."""
+"""A tiny decoder on onnxruntime: in fp32, and with both kinds of products in 8 bits."""
 
 import pytest
 
@@ -6,11 +6,18 @@ from yanmo.exporting.decoder import read_decoder
 from yanmo.exporting.decoder_graph import write_decoder
 from yanmo.runtimes.generating.decoder_session import DecoderSession
 
+KINDS = {
+    "fp32": {"is_int8": False},
+    "int8": {"is_int8": True},
+    "int8-rows": {"is_int8": True, "products": "rows"},
+}
 
-@pytest.fixture(scope="session", params=[False, True], ids=["fp32", "int8"])
+
+@pytest.fixture(scope="session", params=KINDS)
 def session(request, decoder_folder, tmp_path_factory):
     path = tmp_path_factory.mktemp("session") / "model.onnx"
-    path.write_bytes(write_decoder(read_decoder(decoder_folder), is_int8=request.param))
+    kind = KINDS[request.param]
+    path.write_bytes(write_decoder(read_decoder(decoder_folder), **kind))
     session = DecoderSession(path, num_rows=3, max_length=64, num_threads=1)
-    session.is_int8 = request.param
+    session.is_int8 = kind["is_int8"]
     return session

@@ -8,5 +8,6 @@ drafting.py        a small model that foresees tokens       knows no bundle
 guessing.py        tokens that may come next                knows no model
 sampling.py        scores to the next id of each row        numpy
 decoder_session.py the graph and its buffers                knows no row's wishes
+room.py            memory for them                      knows no model
 decoding.py        what may be wished
 """

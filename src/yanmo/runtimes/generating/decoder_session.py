@@ -16,6 +16,7 @@ from yanmo.arrays import FloatArray, IntArray
 from yanmo.errors import ArtifactError
 from yanmo.runtimes.engines.ort import open_session
 from yanmo.runtimes.generating.bound_call import BoundCall
+from yanmo.runtimes.generating.room import make_room
 
 __all__ = ["DecoderSession"]
 
@@ -51,10 +52,8 @@ class DecoderSession:
             raise ArtifactError(f"{path} is not the graph of a decoder.", hint="Export the Bundle again.")
         self._has_positions = "positions" in shapes
         self.vocabulary_size = int(self._session.get_outputs()[0].shape[-1])
-        # Zeros take no memory before something is written there, so room for long rows costs short ones nothing.
-        self._buffers = {
-            name: np.zeros((num_rows, shapes[name][1], max_length, shapes[name][3]), np.float32) for name in buffers
-        }
+        # Room for long rows costs short ones nothing.
+        self._buffers = {name: make_room((num_rows, shapes[name][1], max_length, shapes[name][3])) for name in buffers}
         self._steps: dict[int, _Call] = {}
         self._leaps: dict[tuple[int, int, int], _Call] = {}
 

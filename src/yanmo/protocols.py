@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -19,7 +19,7 @@ from yanmo.metrics.measures import Measure
 from yanmo.text.inputs import Inputs, Windows
 from yanmo.text.pipeline import TextConfig
 
-__all__ = ["ABOUT", "Inference", "Prediction", "Runtime", "Task"]
+__all__ = ["ABOUT", "Inference", "Prediction", "Runtime", "Task", "Watcher"]
 
 ABOUT = {
     "texts": "texts as a whole",
@@ -77,6 +77,19 @@ class Inference(Struct, Generic[EvidenceT], frozen=True):
     found: Found
 
 
+class Watcher(Protocol):
+    """Who is told of answers while they are written."""
+
+    @property
+    def rows(self) -> Container[int]:
+        """The rows of a batch that it watches, counted from 0."""
+        ...
+
+    def grow(self, row: int, text: str) -> bool:
+        """Take what a row's answer has grown by in a step, perhaps nothing; return whether anybody waits for more."""
+        ...
+
+
 @runtime_checkable
 class Runtime(Protocol[EncodedT]):
     """A loaded model: cleaned inputs in, scores out.
@@ -91,6 +104,10 @@ class Runtime(Protocol[EncodedT]):
     def score(self, encoded: EncodedT) -> Inference[Any]:
         """Return the scores of all rows, in their order."""
         ...
+
+    def watched(self, encoded: EncodedT, watcher: Watcher) -> EncodedT:  # noqa: ARG002 - others write step by step
+        """Return encoded texts whose answers a watcher is told of while they are written; most come all at once."""
+        return encoded
 
     def reading(self, windows: Windows | None) -> Mapping[str, Any]:  # noqa: ARG002 - others say how they cut texts
         """Return what a Report says of how texts are read, as JSON values."""

@@ -225,6 +225,20 @@ def test_a_service_answers_the_text_and_candidates_where_they_are_asked_for(serv
     assert (told.label, told.probability) == (expected.label, pytest.approx(expected.probability, abs=1e-6))
 
 
+def test_n_grams_send_a_stream_in_one_piece(service):
+    whole = service.predict(text=TEXT, top_k=2).json
+    reply = service.predict(text=TEXT, top_k=2, stream=True)
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    *pieces, last, done = [line.removeprefix("data: ") for line in reply.content.decode().split("\n\n") if line]
+    (piece,) = map(json.loads, pieces)
+    assert piece["choices"] == [{"text": whole["prediction"], "index": 0, "logprobs": None, "finish_reason": "stop"}]
+    answer = json.loads(last)["answer"]
+    usage = {"prompt_tokens": answer.pop("num_tokens"), "completion_tokens": answer.pop("num_written_tokens")}
+    assert usage["completion_tokens"] >= 6
+    assert json.loads(last)["usage"] == usage | {"total_tokens": sum(usage.values())}
+    assert (answer, done) == (whole, "[DONE]")
+
+
 def test_what_is_less_sure_than_a_threshold_is_no_answer(service):
     answer = service.predict(text="Zzqx", threshold=0.999999).json
     assert (answer["prediction"], answer["abstained"]) == (None, True)

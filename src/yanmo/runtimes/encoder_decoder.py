@@ -22,12 +22,13 @@ from yanmo.answers.writings import Writings
 from yanmo.arrays import IntArray, Ragged
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError, ConfigError
-from yanmo.protocols import Inference, Runtime
-from yanmo.runtimes.generating.answering import AnswerWishes, answer_texts
+from yanmo.protocols import Inference, Runtime, Watcher
+from yanmo.runtimes.generating.answering import AnswerWishes, StepWatch, answer_texts
 from yanmo.runtimes.generating.beams import Hypothesis
 from yanmo.runtimes.generating.drafts import ReadingSession
 from yanmo.runtimes.generating.encoder_decoder_session import EncoderDecoderSession
 from yanmo.runtimes.generating.forced_phrases import ForcedPhrases
+from yanmo.runtimes.generating.growing_answers import GrowingAnswers, GrowingPieces
 from yanmo.runtimes.generating.joined_session import JoinedSession
 from yanmo.text.glossary import Glossary, read_glossary
 from yanmo.text.growing import GrowingText
@@ -61,12 +62,14 @@ class SourceTexts(Struct, frozen=True):
         truncated_N: Whether the end of each was cut off.
         num_unknown_N: Tokens that the model has no entry for.
         forced: What must be written for each.
+        watcher: Who is told of answers while they are written.
     """
 
     ids: Ragged
     truncated_N: npt.NDArray[np.bool_]
     num_unknown_N: IntArray
     forced: list[list[str]]
+    watcher: Watcher | None = None
 
 
 class EncoderDecoderRuntime(Runtime[SourceTexts]):
@@ -110,6 +113,10 @@ class EncoderDecoderRuntime(Runtime[SourceTexts]):
         forced = [self._glossary.forced(text) if self._glossary else [] for text in texts]
         return SourceTexts(ids, truncated_N, sums[ids.offsets[1:]] - sums[ids.offsets[:-1]], forced)
 
+    def watched(self, encoded: SourceTexts, watcher: Watcher) -> SourceTexts:
+        """Return the same texts; a watcher is told of their answers, but of those that are searched by beams."""
+        return replace(encoded, watcher=watcher)
+
     def reading(self, windows: Windows | None) -> dict[str, Any]:  # noqa: ARG002 - read at once
         """Return how texts are answered, as JSON values."""
         names = ("num_beams", "length_penalty", "max_new_tokens")
@@ -152,12 +159,29 @@ class EncoderDecoderRuntime(Runtime[SourceTexts]):
             for rows_B in _batches(lengths_N, np.flatnonzero(is_forced_N == is_forced), MOST_ROWS // wishes.num_beams):
                 ids_BS = _filled(encoded.ids.take(rows_B), self._tokenizer.pad_id)
                 constraints = [self._constraint(encoded.forced[row]) for row in rows_B.tolist()] if is_forced else []
-                found = answer_texts(self._session, ids_BS, lengths_N[rows_B], wishes, constraints)
+                watch = self._watch(encoded.watcher, rows_B)
+                found = answer_texts(self._session, ids_BS, lengths_N[rows_B], wishes, constraints, when_stepped=watch)
                 for row, one in zip(rows_B.tolist(), found, strict=True):
                     answers[row] = one
                 num_cells += ids_BS.size
-        told = Found(lengths_N, encoded.num_unknown_N, encoded.truncated_N, num_cells)
+        told = Found(
+            lengths_N,
+            encoded.num_unknown_N,
+            encoded.truncated_N,
+            num_cells,
+            ending_N=[found[0].ending for found in answers],
+        )
         return Inference(self._told(answers), told)
+
+    def _watch(self, watcher: Watcher | None, rows_B: IntArray) -> StepWatch | None:
+        if watcher is None:
+            return None
+        backend = self._tokenizer.language.backend
+
+        def open_text() -> GrowingText | GrowingPieces:
+            return GrowingPieces(GrowingText(backend)) if self._has_blanks else GrowingText(backend)
+
+        return GrowingAnswers(watcher, rows_B, end_id=self._wishes.end_id, open_text=open_text).step
 
     def _constraint(self, phrases: Sequence[str]) -> ForcedPhrases:
         # Behind a blank a word may have other tokens than at the beginning of a text.

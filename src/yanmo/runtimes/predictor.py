@@ -24,7 +24,7 @@ from yanmo.artifacts.bundle import SEGMENTER, Bundle
 from yanmo.combine.calibration import read_calibration
 from yanmo.errors import ArtifactError, ConfigError, did_you_mean
 from yanmo.machine import num_cores
-from yanmo.protocols import Inference, Prediction, Runtime, Task
+from yanmo.protocols import Inference, Prediction, Runtime, Task, Watcher
 from yanmo.runtimes.opening import RUNTIMES, open_runtime_of
 from yanmo.runtimes.rules import Ruled, read_rules
 from yanmo.runtimes.word_cutter import WordCutter
@@ -142,6 +142,10 @@ class Predictor:
     def reading(self, windows: Windows | None = None) -> Mapping[str, Any]:
         """Return what a Report says of how texts are read, as JSON values; by default as the Predictor was opened."""
         return self._opened().reading(windows or self._windows)
+
+    def watched(self, encoded: Any, watcher: Watcher) -> Any:
+        """Return encoded texts whose answers a watcher is told of while they are written."""
+        return self._opened().watched(encoded, watcher)
 
     def score(self, encoded: Any) -> Inference[Any]:
         """Return the scores of encoded texts, not calibrated, and what reading them took."""

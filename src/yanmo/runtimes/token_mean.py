@@ -11,7 +11,7 @@ import numpy as np
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError
-from yanmo.protocols import Inference, Runtime
+from yanmo.protocols import Inference, Runtime, Watcher
 from yanmo.runtimes.encoder_decoder import EncoderDecoderRuntime
 from yanmo.runtimes.opening import open_runtime_of
 from yanmo.runtimes.predictor import Predictor
@@ -50,6 +50,10 @@ class TokenMeanRuntime(Runtime[Any]):
     def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> Any:
         """Return what every member reads of N raw rows."""
         return self._predictor.encode(inputs, windows=windows)
+
+    def watched(self, encoded: Any, watcher: Watcher) -> Any:
+        """Return encoded texts whose answers a watcher is told of while they are written."""
+        return self._runtime.watched(encoded, watcher)
 
     def score(self, encoded: Any) -> Inference[Any]:
         """Return what the members write together for N encoded texts."""

@@ -19,7 +19,7 @@ from yanmo.metrics.measures import Measure
 from yanmo.text.inputs import Inputs, Windows
 from yanmo.text.pipeline import TextConfig
 
-__all__ = ["ABOUT", "Inference", "Prediction", "Runtime", "Task", "Watcher"]
+__all__ = ["ABOUT", "AnswerSearch", "AnswerWatcher", "Inference", "Prediction", "Runtime", "Task"]
 
 ABOUT = {
     "texts": "texts as a whole",
@@ -77,7 +77,22 @@ class Inference(Struct, Generic[EvidenceT], frozen=True):
     found: Found
 
 
-class Watcher(Protocol):
+class AnswerSearch(Struct, frozen=True):
+    """How a model writes texts for others; None is as its Bundle does.
+
+    Attributes:
+        num_beams: Beginnings of each text that are kept, and candidates that are told; 1 takes the likeliest token.
+        length_penalty: The power of the number of tokens by which likelihoods of beams are divided.
+        end_repeats: A text is over once its last tokens have come so many times in a row, and more often than any
+            characters do in the text that is read.
+    """
+
+    num_beams: int | None = None
+    length_penalty: float | None = None
+    end_repeats: int | None = None
+
+
+class AnswerWatcher(Protocol):
     """Who is told of answers while they are written."""
 
     @property
@@ -105,7 +120,7 @@ class Runtime(Protocol[EncodedT]):
         """Return the scores of all rows, in their order."""
         ...
 
-    def watched(self, encoded: EncodedT, watcher: Watcher) -> EncodedT:  # noqa: ARG002 - others write step by step
+    def watched(self, encoded: EncodedT, watcher: AnswerWatcher) -> EncodedT:  # noqa: ARG002 - others write step by step
         """Return encoded texts whose answers a watcher is told of while they are written; most come all at once."""
         return encoded
 
@@ -113,14 +128,14 @@ class Runtime(Protocol[EncodedT]):
         """Return what a Report says of how texts are read, as JSON values."""
         return {}
 
-    def with_beams(self, num_beams: int | None, length_penalty: float | None) -> Runtime[EncodedT]:  # noqa: ARG002
+    def with_search(self, search: AnswerSearch) -> Runtime[EncodedT]:  # noqa: ARG002
         """Return the same model with another search for the texts that it writes.
 
         Raises:
-            ConfigError: It writes none, or has no beams.
+            ConfigError: It does not write token by token, or a number is not possible.
         """
         raise ConfigError(
-            "The 'num_beams' and 'length_penalty' parameters are for models that write texts token by token.",
+            "The 'num_beams', 'length_penalty' and 'end_repeats' parameters are for models that write token by token.",
             hint="Leave them out.",
         )
 

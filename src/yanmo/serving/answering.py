@@ -20,7 +20,7 @@ from yanmo.answers.vectors import Vectors
 from yanmo.answers.writings import Writings
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.tree_table import conllu_sentence
-from yanmo.protocols import Prediction, Task, Watcher
+from yanmo.protocols import AnswerWatcher, Prediction, Task
 from yanmo.runtimes.predictor import Predictor, default_num_threads, open_bundle
 from yanmo.serving.config import ModelOptions
 from yanmo.serving.schemas import (
@@ -103,7 +103,7 @@ class Answerer:
         if self.num_lanes > 1:  # what computes batches side by side is made now, not when the first ones come
             self.answer([("a", "a") if self._num_columns == 2 else "a"] * NUM_WARM_TEXTS)
 
-    def answer(self, texts: Sequence[Text], watcher: Watcher | None = None) -> BatchAnswer:
+    def answer(self, texts: Sequence[Text], watcher: AnswerWatcher | None = None) -> BatchAnswer:
         """Return what the model says about N texts, or pairs.
 
         Args:
@@ -152,7 +152,7 @@ def _note(answers: Sequence[Answer], predictions: Sequence[Prediction], found: F
             answer.stage, answer.abstained = one.stage or UNSET, one.abstained
 
 
-def _count_tokens(answers: Sequence[Answer], answered: Answered[Writings], watcher: Watcher) -> None:
+def _count_tokens(answers: Sequence[Answer], answered: Answered[Writings], watcher: AnswerWatcher) -> None:
     """Tell how many tokens were read and written for the answers that are watched."""
     read_N, written_N = answered.found.num_tokens_N, answered.evidence.num_written_N
     for row, answer in enumerate(answers):

@@ -108,7 +108,7 @@ def serve_batches(descriptor: int) -> None:
 
 
 class _BatchWatcher:
-    """The Watcher protocol: tells the service what answers of a batch have grown by."""
+    """The AnswerWatcher protocol: tells the service what answers of a batch have grown by."""
 
     def __init__(self, line: MessageSocket, growing: Sequence[int]) -> None:
         self._line = line

@@ -276,8 +276,8 @@ class Answer(msgspec.Struct):
         vector: What the text is about; only of models that give vectors.
         num_tokens: How many tokens were read; only of these models, and at the end of a stream.
         num_written_tokens: How many tokens were written; only at the end of a stream.
-        finish_reason: Why what was written has ended: stop at the token that ends a text, length at the most tokens;
-            only of models that write token by token.
+        finish_reason: Why what was written has ended: stop at the token that ends a text, length at the most tokens,
+            repeats at what came again and again; only of models that write token by token.
         log_likelihood: The mean log-likelihood of the tokens of what was written, in nats, of texts for texts; of a
             text without gaps its pseudo-log-likelihood.
         candidates: What could have been written, the best first, at most top_k; only of texts for texts, where top_k is

@@ -137,7 +137,7 @@ class ThreadWorker:
 
 
 class _LoopWatcher:
-    """The Watcher protocol: tells requests of the event loop, from a thread that computes, what they have grown by."""
+    """The AnswerWatcher protocol: tells requests of the event loop, from another thread, what they have grown by."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, growing: Growing) -> None:
         self._loop = loop

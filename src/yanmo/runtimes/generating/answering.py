@@ -37,6 +37,8 @@ class AnswerWishes(Struct, frozen=True, kw_only=True):
         num_beams: Beginnings of each answer that are kept; 1 always takes the likeliest token.
         length_penalty: Likelihoods of beams are divided by the number of tokens to this power: above 0 longer answers
             win more.
+        end_repeats: An answer is over once its last tokens have come so many times in a row, or as often as any
+            characters in the text that is read, and once more; None: only its end and the most tokens end one.
     """
 
     begin_id: int
@@ -44,6 +46,7 @@ class AnswerWishes(Struct, frozen=True, kw_only=True):
     max_new_tokens: int
     num_beams: int = 1
     length_penalty: float = 1.0
+    end_repeats: int | None = None
 
 
 def answer_texts(

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from yanmo.arrays import IntArray
-from yanmo.protocols import Watcher
+from yanmo.protocols import AnswerWatcher
 from yanmo.text.growing import GrowingText
 from yanmo.text.wordpieces import without_blanks
 
@@ -50,7 +50,9 @@ class GrowingAnswers:
         open_text: Begins a text.
     """
 
-    def __init__(self, watcher: Watcher, rows_B: IntArray, *, end_id: int, open_text: Callable[[], _Growing]) -> None:
+    def __init__(
+        self, watcher: AnswerWatcher, rows_B: IntArray, *, end_id: int, open_text: Callable[[], _Growing]
+    ) -> None:
         self._watcher = watcher
         self._end_id = end_id
         self._rows = rows_B.tolist()

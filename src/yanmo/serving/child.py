@@ -34,7 +34,7 @@ from yanmo.serving.frames import (
 )
 from yanmo.serving.logs import log_as_json
 
-__all__ = ["serve_batches"]
+__all__ = ["BatchWatcher", "MessageSocket", "serve_batches"]
 
 logger = logging.getLogger(__name__)
 DECODER = msgspec.msgpack.Decoder(ToWorker)
@@ -97,7 +97,7 @@ def serve_batches(descriptor: int) -> None:
         # It may come when the batch has just been answered.
         if isinstance(batch, GivenUp):
             continue
-        watcher = _BatchWatcher(line, batch.growing) if batch.growing else None
+        watcher = BatchWatcher(line, batch.growing) if batch.growing else None
         try:
             answer = answerer.answer(batch.texts, watcher)
         except Exception as error:
@@ -107,7 +107,7 @@ def serve_batches(descriptor: int) -> None:
             line.send(answer)
 
 
-class _BatchWatcher:
+class BatchWatcher:
     """The AnswerWatcher protocol: tells the service what answers of a batch have grown by."""
 
     def __init__(self, line: MessageSocket, growing: Sequence[int]) -> None:

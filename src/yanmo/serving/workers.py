@@ -251,7 +251,9 @@ class ProcessWorker:
         seconds = None
         try:
             answer = await self._pending
-            seconds = answer.computed_seconds
+            # A batch of which some was given up tells nothing of how long others take.
+            if not any(job.future.done() for job in growing.values()):
+                seconds = answer.computed_seconds
             return answer
         finally:
             self._pending = None

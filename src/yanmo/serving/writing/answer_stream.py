@@ -20,7 +20,7 @@ from typing import Any
 from msgspec import UNSET
 
 from yanmo.answers.writings import Writings
-from yanmo.serving.exchange import Reply
+from yanmo.serving.exchange import ClientGoneError, Reply
 from yanmo.serving.model import Model
 from yanmo.serving.problems import Problem
 from yanmo.serving.queued import QueuedRequest
@@ -80,15 +80,23 @@ async def _events(
     told, identity = "", AnswerIdentity.of("pred", model.name)
     texts: asyncio.Queue[str | None] = asyncio.Queue()
     job.on_grown = texts.put_nowait
+
+    def end(done: asyncio.Future[list[Answer]]) -> None:
+        # Looked at, since nobody may be there who waits for it.
+        if not done.cancelled():
+            done.exception()
+        texts.put_nowait(None)
+
     answering = asyncio.ensure_future(waiting)
-    answering.add_done_callback(lambda _: texts.put_nowait(None))
+    answering.add_done_callback(end)
     try:
         while (text := await texts.get()) is not None:
             told += text
             yield _piece(identity, text, None)
         (answer,) = await answering
     finally:
-        answering.cancel()
+        # Of an answer that is there nothing is given up.
+        job.give_up(ClientGoneError())
     whole = answer.prediction if isinstance(answer.prediction, str) else ""
     if not whole.startswith(told):
         raise RuntimeError("what was written is not what was told of it")

@@ -259,6 +259,15 @@ def decoder_folder(tmp_path_factory, make_decoder):
 
 
 @pytest.fixture(scope="session")
+def start_service():
+    """Serve Bundles in a thread, as the tests of the service do: ``with start_service(bundle) as client``."""
+    spec = importlib.util.spec_from_file_location("served", ROOT / "tests" / "serving" / "conftest.py")
+    module = sys.modules.setdefault("served", importlib.util.module_from_spec(spec))
+    spec.loader.exec_module(module)
+    return module._serving
+
+
+@pytest.fixture(scope="session")
 def make_encoder_decoder():
     """Return what saves a tiny untrained model that writes a text from another, as transformers saves it."""
 

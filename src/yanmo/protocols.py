@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -19,7 +19,7 @@ from yanmo.metrics.measures import Measure
 from yanmo.text.inputs import Inputs, Windows
 from yanmo.text.pipeline import TextConfig
 
-__all__ = ["ABOUT", "Inference", "Prediction", "Runtime", "Task"]
+__all__ = ["ABOUT", "AnswerSearch", "AnswerWatcher", "Inference", "Prediction", "Runtime", "Task"]
 
 ABOUT = {
     "texts": "texts as a whole",
@@ -77,6 +77,34 @@ class Inference(Struct, Generic[EvidenceT], frozen=True):
     found: Found
 
 
+class AnswerSearch(Struct, frozen=True):
+    """How a model writes texts for others; None is as its Bundle does.
+
+    Attributes:
+        num_beams: Beginnings of each text that are kept, and candidates that are told; 1 takes the likeliest token.
+        length_penalty: The power of the number of tokens by which likelihoods of beams are divided.
+        end_repeats: A text is over once its last tokens have come so many times in a row, and more often than any
+            characters do in the text that is read.
+    """
+
+    num_beams: int | None = None
+    length_penalty: float | None = None
+    end_repeats: int | None = None
+
+
+class AnswerWatcher(Protocol):
+    """Who is told of answers while they are written."""
+
+    @property
+    def rows(self) -> Container[int]:
+        """The rows of a batch that it watches, counted from 0."""
+        ...
+
+    def grow(self, row: int, text: str) -> bool:
+        """Take what a row's answer has grown by in a step, perhaps nothing; return whether anybody waits for more."""
+        ...
+
+
 @runtime_checkable
 class Runtime(Protocol[EncodedT]):
     """A loaded model: cleaned inputs in, scores out.
@@ -92,18 +120,22 @@ class Runtime(Protocol[EncodedT]):
         """Return the scores of all rows, in their order."""
         ...
 
+    def watched(self, encoded: EncodedT, watcher: AnswerWatcher) -> EncodedT:  # noqa: ARG002 - others write step by step
+        """Return encoded texts whose answers a watcher is told of while they are written; most come all at once."""
+        return encoded
+
     def reading(self, windows: Windows | None) -> Mapping[str, Any]:  # noqa: ARG002 - others say how they cut texts
         """Return what a Report says of how texts are read, as JSON values."""
         return {}
 
-    def with_beams(self, num_beams: int | None, length_penalty: float | None) -> Runtime[EncodedT]:  # noqa: ARG002
+    def with_search(self, search: AnswerSearch) -> Runtime[EncodedT]:  # noqa: ARG002
         """Return the same model with another search for the texts that it writes.
 
         Raises:
-            ConfigError: It writes none, or has no beams.
+            ConfigError: It does not write token by token, or a number is not possible.
         """
         raise ConfigError(
-            "The 'num_beams' and 'length_penalty' parameters are for models that write texts token by token.",
+            "The 'num_beams', 'length_penalty' and 'end_repeats' parameters are for models that write token by token.",
             hint="Leave them out.",
         )
 

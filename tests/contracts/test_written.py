@@ -7,8 +7,10 @@ import json
 import logging
 import math
 import sys
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from huggingface_hub import InferenceClient, close_session
@@ -158,7 +160,30 @@ def test_weights_by_log_loss_give_no_advice_that_written_texts_cannot_follow(fol
 def test_weights_of_written_texts_are_those_that_get_most_of_them_right(folder, data, pairs, small):
     alike = [small.path, small.path, pairs.path]
     made = [yanmo.ensemble(data.path, alike, method=one, out=folder / one) for one in ("average", "weighted")]
-    assert exact(made[1]) >= exact(made[0])
+    # Two that write badly outvote the third with equal weights.
+    assert exact(made[0]) < exact(pairs) - 0.3
+    assert exact(made[1]) >= exact(pairs)
+    weights = json.loads((made[1].path / "ensemble.json").read_text())["weights"]
+    assert sum(weights) == pytest.approx(1, abs=1e-5)
+    assert weights[2] > 0.6
+    texts = data.split("valid")["text"].to_list()
+    for one, shares in ((made[0], [1 / 3] * 3), (made[1], weights)):
+        with yanmo.load(one.path) as predictor:
+            written = [found.label for found in predictor.predict(texts)]
+        for text, row in zip(written, sums_of([small, small, pairs], shares, texts), strict=True):
+            assert row[text] == pytest.approx(max(row.values()), abs=1e-5)
+
+
+def sums_of(bundles, weights, texts):
+    """What the models say for each text that they write, added up by their weights."""
+    sums = [Counter() for _ in texts]
+    for bundle, weight in zip(bundles, weights, strict=True):
+        with yanmo.load(bundle.path) as predictor:
+            evidence = predictor.infer(texts)[0]
+        for row, shares in zip(sums, evidence.told(np.exp(evidence.candidates.sums_N())), strict=True):
+            for text, share in shares.items():
+                row[text] += weight * share
+    return sums
 
 
 def test_the_length_of_n_grams_is_searched(folder, data, small):
@@ -223,6 +248,20 @@ def test_a_service_answers_the_text_and_candidates_where_they_are_asked_for(serv
     with yanmo.Client(f"http://127.0.0.1:{service.port}") as client:
         (told,) = client.predict([TEXT])
     assert (told.label, told.probability) == (expected.label, pytest.approx(expected.probability, abs=1e-6))
+
+
+def test_n_grams_send_a_stream_in_one_piece(service):
+    whole = service.predict(text=TEXT, top_k=2).json
+    reply = service.predict(text=TEXT, top_k=2, stream=True)
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    *pieces, last, done = [line.removeprefix("data: ") for line in reply.content.decode().split("\n\n") if line]
+    (piece,) = map(json.loads, pieces)
+    assert piece["choices"] == [{"text": whole["prediction"], "index": 0, "logprobs": None, "finish_reason": "stop"}]
+    answer = json.loads(last)["answer"]
+    usage = {"prompt_tokens": answer.pop("num_tokens"), "completion_tokens": answer.pop("num_written_tokens")}
+    assert usage["completion_tokens"] >= 6
+    assert json.loads(last)["usage"] == usage | {"total_tokens": sum(usage.values())}
+    assert (answer, done) == (whole, "[DONE]")
 
 
 def test_what_is_less_sure_than_a_threshold_is_no_answer(service):

@@ -88,6 +88,12 @@ class Client:
     def predict(self, **values: Any) -> Reply:
         return self.ask("POST", "/predict", json.dumps(values).encode(), JSON)
 
+    def pieces(self, **values: Any) -> list[str]:
+        """Ask for a stream, and return the pieces of the text."""
+        events = self.predict(stream=True, **values).content.decode().split("\n\n")
+        found = [json.loads(event.removeprefix("data: ")) for event in events if event.startswith("data: {")]
+        return [choice["text"] for event in found for choice in event["choices"]]
+
     def predict_bytes(self, body: bytes) -> Reply:
         return self.ask("POST", "/predict", body, JSON)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +15,11 @@ from yanmo.serving.batcher import (
     Batcher,
     BatcherLimits,
     DeadlineError,
-    QueuedRequest,
     QueueFullError,
     TooLargeError,
     WorkerLostError,
 )
+from yanmo.serving.queued import QueuedRequest
 
 
 class Skipping(selectors.DefaultSelector):
@@ -416,5 +416,37 @@ def test_stop_gives_up_what_waits_and_ends_what_is_in_hand() -> None:
             await stopping
             assert await first.future == ["FIRST"]
         assert worker.closed
+
+    run(main())
+
+
+class Growing(Upper):
+    """A worker that tells of each letter while it computes."""
+
+    async def answer(self, items: Sequence[str], growing: Mapping[int, QueuedRequest[str]] = {}) -> Uppers:
+        for place, job in growing.items():
+            for letter in items[place]:
+                job.grow(letter.upper())
+        return await super().answer(items)
+
+
+def test_requests_are_told_of_their_own_answers_and_of_none_twice() -> None:
+    async def main() -> None:
+        worker = Growing()
+        async with running(worker) as batcher:
+            await blocked(worker, batcher)
+            told: dict[str, list[str]] = {"one": [], "two": [], "gone": []}
+            jobs = {"plain": put(batcher, "a", "b")} | {item: put(batcher, item) for item in told}
+            bad = put(batcher, "bad")
+            for item, letters in told.items():
+                jobs[item].on_grown = letters.append
+            jobs["gone"].give_up(DeadlineError())
+            worker.may_go.set()
+            assert await jobs["two"].future == ["TWO"]
+            assert await jobs["plain"].future == ["A", "B"]
+            # The batch fails once, and each is answered alone: what had been told then is not told again.
+            failed = await asyncio.gather(bad.future, jobs["gone"].future, return_exceptions=True)
+            assert list(map(type, failed)) == [ValueError, DeadlineError]
+            assert told == {"one": list("ONE"), "two": list("TWO"), "gone": []}
 
     run(main())

@@ -87,7 +87,9 @@ def test_a_service_shows_keys_and_second_texts_only_where_there_are_some(bundles
         assert set(shown["paths"]) == paths
         assert "/v1/completions" not in paths
         known, schemas = DOCUMENT["components"]["schemas"], shown["components"]["schemas"]
-        assert set(known) - set(schemas) == {"QuestionBody", "AskedQuestion", "QuestionParameters"}
+        assert set(known) - set(schemas) == {"QuestionBody", "AskedQuestion", "QuestionParameters", "StreamedText"}
+        bodies = [one for one in known["PredictBody"]["anyOf"] if not one["$ref"].endswith("/StreamedText")]
+        assert schemas.pop("PredictBody") == {**known["PredictBody"], "anyOf": bodies}
         assert schemas == {name: known[name] for name in schemas}
         body = shown["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
         assert body["schema"] == {"$ref": "#/components/schemas/PredictBody"}

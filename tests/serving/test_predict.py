@@ -141,6 +141,7 @@ def test_models_describes_the_bundle(served):
         "watches_inputs": False,
         "inputs_changed": False,
         "card": "",
+        "streams": False,
     }
 
 

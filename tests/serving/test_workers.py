@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,8 @@ from broken_bundles import write_as_claimed
 
 from yanmo.artifacts import Bundle
 from yanmo.runtimes.predictor import open_bundle
+from yanmo.serving.child import BatchWatcher, MessageSocket
+from yanmo.serving.frames import GivenUp, Grown, encode_frame
 
 TEXTS = ["很快，好吃", "太慢了", "great", "", "😀"]
 NOTICED_SECONDS = 2.0
@@ -38,6 +41,23 @@ def test_a_process_gives_the_same_answers(watched, bundles):
         "POST", "/v1/models/text_pair/predict", b'{"text":"a","text_b":"b"}', {"content-type": "application/json"}
     )
     assert pair.status == 200
+
+
+def test_a_process_hears_between_two_steps_whose_answer_is_given_up():
+    ours, theirs = socket.socketpair()
+    line = MessageSocket(theirs.detach())
+    watcher = BatchWatcher(line, [0, 2])
+    assert (0 in watcher.rows, 1 in watcher.rows) == (True, False)
+    assert watcher.grow(0, "a")
+    assert ours.recv(100) == encode_frame(Grown(0, "a"))
+    # Two that come at once are both heard, and nothing is told that is nothing.
+    ours.sendall(encode_frame(GivenUp(0)) + encode_frame(GivenUp(2)))
+    assert [watcher.grow(0, ""), watcher.grow(2, "")] == [False, False]
+    assert not line.has_more()
+    with pytest.raises(BlockingIOError):
+        ours.recv(1, socket.MSG_DONTWAIT)
+    for one in (ours, line._socket):
+        one.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
@@ -83,12 +103,12 @@ from yanmo.serving.answering import Answerer
 plain = Answerer.answer
 
 
-def answer(self, texts):
+def answer(self, texts, watcher=None):
     if "sleep" in texts:
         time.sleep(600)
     while "spin" in texts:
         pass
-    return plain(self, texts)
+    return plain(self, texts, watcher)
 
 
 Answerer.answer = answer

@@ -76,6 +76,22 @@ def test_an_exported_bundle_answers_as_torch_does_alone_and_in_any_batch(bundle,
     assert report.metrics["reading"] == {"num_beams": 2, "length_penalty": 1.0, "max_new_tokens": 12}
 
 
+def test_answers_that_end_by_themselves_are_the_same_where_repeats_end_them(exported):
+    texts = [*ASKED, "11111", "70007", *map(str, range(1000, 2000, 37))]
+    found = []
+    for end_repeats in (None, 4):
+        with open_bundle(exported, num_threads=1, end_repeats=end_repeats) as predictor:
+            found.append(predictor.infer(texts))
+    endings = [np.array(one.ending_N) for _, one in found]
+    rows = np.flatnonzero((endings[0] == "stop") & (endings[1] != "repeats"))
+    assert len(rows) > len(texts) / 2
+    before, after = (evidence.take(rows).columns() for evidence, _ in found)
+    assert all(before[name].equals(after[name]) for name in before)
+    for options in ({"end_repeats": 1}, {"end_repeats": 4, "num_beams": 2}):
+        with pytest.raises(ConfigError, match="'end_repeats' parameter must be at least 2, without beams"):
+            open_bundle(exported, num_threads=1, **options)
+
+
 def test_8_bits_pass_the_gate_or_are_refused(bundle, numbers, tmp_path):
     made = quantize(bundle, numbers, max_drop=1.0, num_threads=1, out=tmp_path / "int8")
     assert made.format == "encoder-decoder"
@@ -103,6 +119,56 @@ def test_networks_with_one_tokenizer_write_token_by_token_together(bundle, expor
         open_bundle(made, runtime="onnxruntime")
     with pytest.raises(DataError, match="is made of several models"):
         ensemble(numbers, [made, bundle], method="average-tokens", out=tmp_path / "nested")
+
+
+@pytest.fixture(scope="module")
+def other(numbers, tmp_path_factory):
+    """A network that has learned less, from another beginning."""
+    out = tmp_path_factory.mktemp("other") / "digits"
+    return train(numbers, model="t5-1x32", num_epochs=3, batch_size=32, seed=5, out=out, **FAST)
+
+
+@pytest.fixture(scope="module")
+def together(exported, other, numbers, tmp_path_factory):
+    out = tmp_path_factory.mktemp("together") / "both"
+    return ensemble(numbers, [exported, other], method="average-tokens", num_threads=1, out=out)
+
+
+def test_networks_that_differ_write_by_the_mean_of_their_probabilities(bundle, other, together):
+    """What two networks write together is what transformers writes with the mean of what both say."""
+    networks = [T5ForConditionalGeneration.from_pretrained(one.path).eval() for one in (bundle, other)]
+    tokenizer = AutoTokenizer.from_pretrained(bundle.path)
+    texts = [str(one) for one in range(1000, 100_000, 15_839)]
+    written, values = [], []
+    for text in texts:
+        read = tokenizer(text + tokenizer.eos_token, return_tensors="pt").input_ids
+        ids, logs = torch.tensor([[networks[0].config.decoder_start_token_id]]), []
+        while len(logs) < FAST["max_target_length"] and not (logs and ids[0, -1] == tokenizer.eos_token_id):
+            with torch.no_grad():
+                said = [one(input_ids=read, decoder_input_ids=ids).logits[0, -1].softmax(dim=0) for one in networks]
+            best = (said[0] + said[1]).argmax()
+            logs.append(float(((said[0] + said[1]) / 2)[best].log()))
+            ids = torch.cat([ids, best[None, None]], dim=1)
+        written.append(tokenizer.decode(ids[0], skip_special_tokens=True))
+        values.append(np.exp(np.mean(logs)))
+    with open_bundle(together, num_threads=1) as predictor:
+        found = predictor.predict(texts)
+    assert [one.label for one in found] == written
+    assert [one.probability for one in found] == pytest.approx(values, abs=1e-4)
+    # Neither of them writes all of it alone.
+    assert all(written != answers(one, texts) for one in (bundle, other))
+
+
+def test_networks_that_write_together_answer_over_http_as_they_do_here(together, start_service):
+    with open_bundle(together, num_threads=1) as predictor:
+        expected = predictor.predict(ASKED)
+    with start_service(together, num_threads=1) as client:
+        found = client.predict(texts=ASKED).json["predictions"]
+        pieces = client.pieces(text=ASKED[0])
+    assert [one["prediction"] for one in found] == [one.label for one in expected]
+    assert [one["probability"] for one in found] == pytest.approx([one.probability for one in expected], abs=1e-6)
+    assert "".join(pieces) == expected[0].label
+    assert len(pieces) > 2
 
 
 def test_settings_of_a_network_are_searched_by_what_is_written_rightly(numbers, tmp_path):
@@ -186,7 +252,7 @@ def test_a_bundle_of_graphs_says_so(exported):
         export(exported, out=exported.path.parent / "again")
 
 
-def test_a_glossary_is_written_and_beams_tell_candidates(numbers, tmp_path):
+def test_a_glossary_is_written_and_beams_tell_candidates(numbers, tmp_path, start_service):
     (tmp_path / "glossary.tsv").write_text("sum\tplus\n１７\tlucky seven\n7\tnine\n", encoding="utf-8")
     rows = [{"text": str(one), "target": NAMES[one % 3]} for one in range(100, 160)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -204,6 +270,10 @@ def test_a_glossary_is_written_and_beams_tell_candidates(numbers, tmp_path):
         assert ["lucky seven" in text for text in found] == [True, False]
         # Neither what the prefix says nor a part of a number is a phrase.
         assert not any("plus" in text for text in found)
+    # In any case, also where answers are ended that repeat themselves, or told piece by piece.
+    with start_service(graphs, num_threads=1, end_repeats=2) as client:
+        (told,) = {"".join(client.pieces(text="17")), client.predict(text="17").json["prediction"]}
+    assert told == found[0]
     with open_bundle(graphs, num_threads=1, num_beams=3) as predictor:
         evidence = predictor.infer(["17", "23"])[0]
         # Phrases are forced into one beginning alone.

@@ -132,6 +132,7 @@ class Found(Struct, frozen=True):
         num_cells: Tokens of all texts with the padding that was computed.
         stage_N: Of a cascade, the number of the stage that answered, from 1; else None.
         abstained_N: Of a cascade that may abstain, where it did, bool; else None.
+        ending_N: Of texts that are written token by token, why each ended; else None.
     """
 
     num_tokens_N: IntArray
@@ -140,6 +141,7 @@ class Found(Struct, frozen=True):
     num_cells: int
     stage_N: IntArray | None = None
     abstained_N: npt.NDArray[np.bool_] | None = None
+    ending_N: Sequence[str] | None = None
 
 
 class Answered(Struct, Generic[EvidenceT_co], frozen=True):

@@ -55,6 +55,11 @@ class Writings(Struct, frozen=True):
         """The text of the best candidate of each row."""
         return [self.candidates.texts[place] for place in self.offsets[:-1].tolist()]
 
+    @property
+    def num_written_N(self) -> IntArray:
+        """The number of tokens of each row's best candidate."""
+        return np.asarray(np.diff(self.candidates.ends)[self.offsets[:-1]], np.int64)
+
     def told(self, values_K: Doubles) -> list[dict[str, float]]:
         """Return each row's candidates, the best first, with the values that are given of them; equal texts once."""
         values, texts = values_K.tolist(), self.candidates.texts

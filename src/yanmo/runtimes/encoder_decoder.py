@@ -14,21 +14,24 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from yanmo.answers.answered import Found
 from yanmo.answers.sequences import Sequences
 from yanmo.answers.writings import Writings
 from yanmo.arrays import IntArray, Ragged
 from yanmo.artifacts.bundle import Bundle
+from yanmo.counted import counted
 from yanmo.errors import ArtifactError, ConfigError
-from yanmo.protocols import Inference, Runtime
-from yanmo.runtimes.generating.answering import AnswerWishes, answer_texts
+from yanmo.protocols import AnswerSearch, AnswerWatcher, Inference, Runtime
+from yanmo.runtimes.generating.answering import AnswerWishes, StepWatch, answer_texts
 from yanmo.runtimes.generating.beams import Hypothesis
 from yanmo.runtimes.generating.drafts import ReadingSession
 from yanmo.runtimes.generating.encoder_decoder_session import EncoderDecoderSession
 from yanmo.runtimes.generating.forced_phrases import ForcedPhrases
+from yanmo.runtimes.generating.growing_answers import GrowingAnswers, GrowingPieces
 from yanmo.runtimes.generating.joined_session import JoinedSession
+from yanmo.runtimes.generating.repeats import Repeats, most_in_a_row
 from yanmo.text.glossary import Glossary, read_glossary
 from yanmo.text.growing import GrowingText
 from yanmo.text.inputs import Inputs, Windows
@@ -61,12 +64,16 @@ class SourceTexts(Struct, frozen=True):
         truncated_N: Whether the end of each was cut off.
         num_unknown_N: Tokens that the model has no entry for.
         forced: What must be written for each.
+        watcher: Who is told of answers while they are written.
+        limits_N: How many times in a row tokens may come before an answer is over; None: as often as they do.
     """
 
     ids: Ragged
     truncated_N: npt.NDArray[np.bool_]
     num_unknown_N: IntArray
     forced: list[list[str]]
+    watcher: AnswerWatcher | None = None
+    limits_N: IntArray | None = None
 
 
 class EncoderDecoderRuntime(Runtime[SourceTexts]):
@@ -108,27 +115,45 @@ class EncoderDecoderRuntime(Runtime[SourceTexts]):
         # A phrase of the prefix is none of the text.
         texts = [text.removeprefix(self._prefix) for text in inputs.first]
         forced = [self._glossary.forced(text) if self._glossary else [] for text in texts]
-        return SourceTexts(ids, truncated_N, sums[ids.offsets[1:]] - sums[ids.offsets[:-1]], forced)
+        num_unknown_N = sums[ids.offsets[1:]] - sums[ids.offsets[:-1]]
+        limits_N = None
+        if self._wishes.end_repeats is not None:
+            # What a text has many times in a row, its answer may have, too.
+            counts_N = np.array([most_in_a_row(text) for text in texts], np.int64)
+            limits_N = np.maximum(counts_N + 1, self._wishes.end_repeats)
+        return SourceTexts(ids, truncated_N, num_unknown_N, forced, limits_N=limits_N)
+
+    def watched(self, encoded: SourceTexts, watcher: AnswerWatcher) -> SourceTexts:
+        """Return the same texts; a watcher is told of their answers, but of those that are searched by beams."""
+        return replace(encoded, watcher=watcher)
 
     def reading(self, windows: Windows | None) -> dict[str, Any]:  # noqa: ARG002 - read at once
         """Return how texts are answered, as JSON values."""
-        names = ("num_beams", "length_penalty", "max_new_tokens")
-        return {name: getattr(self._wishes, name) for name in names}
+        names = ("num_beams", "length_penalty", "max_new_tokens", "end_repeats")
+        told = {name: getattr(self._wishes, name) for name in names}
+        return {name: value for name, value in told.items() if value is not None}
 
-    def with_beams(self, num_beams: int | None, length_penalty: float | None) -> EncoderDecoderRuntime:
+    def with_search(self, search: AnswerSearch) -> EncoderDecoderRuntime:
         """Return the same model with another search.
 
         Raises:
-            ConfigError: A number is out of its range.
+            ConfigError: A number is out of its range, or does not go with beams.
         """
-        if num_beams is not None and not 1 <= num_beams <= MOST_ROWS:
+        other = copy.copy(self)
+        other._wishes = wishes = replace(
+            self._wishes, **{n: one for n, one in asdict(search).items() if one is not None}
+        )
+        if not 1 <= wishes.num_beams <= MOST_ROWS:
             raise ConfigError(
-                f"The 'num_beams' parameter must be from 1 to {MOST_ROWS}. Got {num_beams} instead.",
+                f"The 'num_beams' parameter must be from 1 to {MOST_ROWS}. Got {wishes.num_beams} instead.",
                 hint="4 is a good number; 1 always takes the likeliest token.",
             )
-        given = {"num_beams": num_beams, "length_penalty": length_penalty}
-        other = copy.copy(self)
-        other._wishes = replace(self._wishes, **{name: one for name, one in given.items() if one is not None})
+        if wishes.end_repeats is not None and (wishes.end_repeats < 2 or wishes.num_beams > 1):
+            raise ConfigError(
+                f"The 'end_repeats' parameter must be at least 2, without beams. Got {wishes.end_repeats} and "
+                f"{counted(wishes.num_beams, 'beam')} instead.",
+                hint="8 is a good number; --num-beams 1 searches without beams.",
+            )
         return other
 
     def together(self, others: Sequence[EncoderDecoderRuntime]) -> EncoderDecoderRuntime:
@@ -151,13 +176,52 @@ class EncoderDecoderRuntime(Runtime[SourceTexts]):
         for is_forced, wishes in ((False, self._wishes), (True, replace(self._wishes, num_beams=1))):
             for rows_B in _batches(lengths_N, np.flatnonzero(is_forced_N == is_forced), MOST_ROWS // wishes.num_beams):
                 ids_BS = _filled(encoded.ids.take(rows_B), self._tokenizer.pad_id)
-                constraints = [self._constraint(encoded.forced[row]) for row in rows_B.tolist()] if is_forced else []
-                found = answer_texts(self._session, ids_BS, lengths_N[rows_B], wishes, constraints)
+                found = self._answer(encoded, rows_B, ids_BS, wishes)
                 for row, one in zip(rows_B.tolist(), found, strict=True):
                     answers[row] = one
                 num_cells += ids_BS.size
-        told = Found(lengths_N, encoded.num_unknown_N, encoded.truncated_N, num_cells)
+        told = Found(
+            lengths_N,
+            encoded.num_unknown_N,
+            encoded.truncated_N,
+            num_cells,
+            ending_N=[found[0].ending for found in answers],
+        )
         return Inference(self._told(answers), told)
+
+    def _answer(
+        self, encoded: SourceTexts, rows_B: IntArray, ids_BS: IntArray, wishes: AnswerWishes
+    ) -> list[list[Hypothesis]]:
+        """Return the answers to a batch of texts, of which all or none must have phrases."""
+        lengths_B, forced = encoded.ids.lengths_N[rows_B], [encoded.forced[row] for row in rows_B.tolist()]
+        constraints = [self._constraint(one) for one in forced] if any(forced) else []
+        watches: list[StepWatch] = []
+        repeats = None
+        # Phrases are written in any case.
+        if encoded.limits_N is not None and not constraints:
+            repeats = Repeats(encoded.limits_N[rows_B], wishes.max_new_tokens)
+            watches.append(repeats.step)
+        if encoded.watcher is not None:
+            watches.append(self._grow(encoded.watcher, rows_B))
+
+        def watch(texts_R: IntArray, ids_R: IntArray) -> list[int]:
+            return [place for one in watches for place in one(texts_R, ids_R)]
+
+        found = answer_texts(
+            self._session, ids_BS, lengths_B, wishes, constraints, when_stepped=watch if watches else None
+        )
+        for text in repeats.ended if repeats is not None else ():
+            found[text] = [replace(one, ending="repeats") for one in found[text]]
+        return found
+
+    def _grow(self, watcher: AnswerWatcher, rows_B: IntArray) -> StepWatch:
+        """Return what tells a watcher of a batch's answers while they are written."""
+        backend = self._tokenizer.language.backend
+
+        def open_text() -> GrowingText | GrowingPieces:
+            return GrowingPieces(GrowingText(backend)) if self._has_blanks else GrowingText(backend)
+
+        return GrowingAnswers(watcher, rows_B, end_id=self._wishes.end_id, open_text=open_text).step
 
     def _constraint(self, phrases: Sequence[str]) -> ForcedPhrases:
         # Behind a blank a word may have other tokens than at the beginning of a text.

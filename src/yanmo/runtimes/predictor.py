@@ -24,7 +24,7 @@ from yanmo.artifacts.bundle import SEGMENTER, Bundle
 from yanmo.combine.calibration import read_calibration
 from yanmo.errors import ArtifactError, ConfigError, did_you_mean
 from yanmo.machine import num_cores
-from yanmo.protocols import Inference, Prediction, Runtime, Task
+from yanmo.protocols import AnswerSearch, AnswerWatcher, Inference, Prediction, Runtime, Task
 from yanmo.runtimes.opening import RUNTIMES, open_runtime_of
 from yanmo.runtimes.rules import Ruled, read_rules
 from yanmo.runtimes.word_cutter import WordCutter
@@ -33,14 +33,7 @@ from yanmo.tasks.deciding import decide
 from yanmo.tasks.labels import label_task
 from yanmo.text.inputs import Inputs, Item, Windows
 
-__all__ = [
-    "LongTexts",
-    "Predictor",
-    "check_golden",
-    "choose_runtime",
-    "default_num_threads",
-    "open_bundle",
-]
+__all__ = ["LongTexts", "Predictor", "check_golden", "choose_runtime", "default_num_threads", "open_bundle"]
 
 TRIAL_TEXTS = 512
 # An int8 product rounds its inputs, so another processor's last bit may move a value by a whole step.
@@ -143,6 +136,10 @@ class Predictor:
         """Return what a Report says of how texts are read, as JSON values; by default as the Predictor was opened."""
         return self._opened().reading(windows or self._windows)
 
+    def watched(self, encoded: Any, watcher: AnswerWatcher) -> Any:
+        """Return encoded texts whose answers a watcher is told of while they are written."""
+        return self._opened().watched(encoded, watcher)
+
     def score(self, encoded: Any) -> Inference[Any]:
         """Return the scores of encoded texts, not calibrated, and what reading them took."""
         if self._rules is None or not isinstance(encoded, Ruled):
@@ -220,6 +217,7 @@ def open_bundle(
     window_overlap: float = Windows.overlap,
     num_beams: int | None = None,
     length_penalty: float | None = None,
+    end_repeats: int | None = None,
     verify_golden: bool = True,
 ) -> Predictor:
     """Return a Predictor for a Bundle.
@@ -233,10 +231,9 @@ def open_bundle(
         long_texts: Of a text that is longer than the model reads, read the beginning (``truncate``), or cut it into
             overlapping ``windows`` and pool their scores.
         window_overlap: Share of a window that the one before it has, too; at least 0 and less than 1.
-        num_beams: Of a model that writes texts for others, beginnings of each that are kept, and candidates that it
-            tells; by default those of the Bundle.
-        length_penalty: Of the same, the power of the number of tokens by which likelihoods are divided; above 0 longer
-            texts win more.
+        num_beams: Of a model that writes texts for others, as :class:`~yanmo.protocols.AnswerSearch` says.
+        length_penalty: Of the same, as is said there.
+        end_repeats: Of the same, as is said there.
         verify_golden: Ask the golden examples again and compare.
 
     Raises:
@@ -267,8 +264,8 @@ def open_bundle(
     if verify_golden:
         check_golden(Predictor(opened, opened_runtime, cutter=cutter))
     # After the golden answers, which the Bundle's own search has given.
-    if num_beams is not None or length_penalty is not None:
-        opened_runtime = opened_runtime.with_beams(num_beams, length_penalty)
+    if any(one is not None for one in (num_beams, length_penalty, end_repeats)):
+        opened_runtime = opened_runtime.with_search(AnswerSearch(num_beams, length_penalty, end_repeats))
     return Predictor(opened, opened_runtime, _make_windows(opened, long_texts, window_overlap), cutter)
 
 

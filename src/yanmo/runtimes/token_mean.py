@@ -11,7 +11,7 @@ import numpy as np
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError
-from yanmo.protocols import Inference, Runtime
+from yanmo.protocols import AnswerSearch, AnswerWatcher, Inference, Runtime
 from yanmo.runtimes.encoder_decoder import EncoderDecoderRuntime
 from yanmo.runtimes.opening import open_runtime_of
 from yanmo.runtimes.predictor import Predictor
@@ -51,6 +51,10 @@ class TokenMeanRuntime(Runtime[Any]):
         """Return what every member reads of N raw rows."""
         return self._predictor.encode(inputs, windows=windows)
 
+    def watched(self, encoded: Any, watcher: AnswerWatcher) -> Any:
+        """Return encoded texts whose answers a watcher is told of while they are written."""
+        return self._runtime.watched(encoded, watcher)
+
     def score(self, encoded: Any) -> Inference[Any]:
         """Return what the members write together for N encoded texts."""
         return self._predictor.score(encoded)
@@ -59,10 +63,10 @@ class TokenMeanRuntime(Runtime[Any]):
         """Return how texts are answered, as JSON values."""
         return self._runtime.reading(windows)
 
-    def with_beams(self, num_beams: int | None, length_penalty: float | None) -> TokenMeanRuntime:
+    def with_search(self, search: AnswerSearch) -> TokenMeanRuntime:
         """Return the same models with another search."""
         other = copy.copy(self)
-        other._open(self._member, self._runtime.with_beams(num_beams, length_penalty))
+        other._open(self._member, self._runtime.with_search(search))
         return other
 
     def gaps(self, inputs: Inputs) -> FloatArray:

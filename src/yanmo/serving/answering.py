@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from yanmo.answers.answered import Span
+from yanmo.answers.answered import Answered, Found, Span
 from yanmo.answers.arcs import Arcs
 from yanmo.answers.choices import Choices
 from yanmo.answers.forms import row_of
@@ -20,7 +20,7 @@ from yanmo.answers.vectors import Vectors
 from yanmo.answers.writings import Writings
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.tree_table import conllu_sentence
-from yanmo.protocols import Prediction, Task
+from yanmo.protocols import AnswerWatcher, Prediction, Task
 from yanmo.runtimes.predictor import Predictor, default_num_threads, open_bundle
 from yanmo.serving.config import ModelOptions
 from yanmo.serving.schemas import (
@@ -103,25 +103,25 @@ class Answerer:
         if self.num_lanes > 1:  # what computes batches side by side is made now, not when the first ones come
             self.answer([("a", "a") if self._num_columns == 2 else "a"] * NUM_WARM_TEXTS)
 
-    def answer(self, texts: Sequence[Text]) -> BatchAnswer:
-        """Return what the model says about N texts, or pairs."""
+    def answer(self, texts: Sequence[Text], watcher: AnswerWatcher | None = None) -> BatchAnswer:
+        """Return what the model says about N texts, or pairs.
+
+        Args:
+            texts: The texts.
+            watcher: Who is told of some answers while they are written; then answers have their numbers of tokens.
+        """
         begin, computed = time.perf_counter(), time.process_time()
         inputs = Inputs.of_items(texts, self._num_columns)
         encoded = self._predictor.encode(inputs)
+        if watcher is not None:
+            encoded = self._predictor.watched(encoded, watcher)
         encoded_at = time.perf_counter()
         answered = self._predictor.answer(encoded)
         predictions, found = self._predictor.predictions(answered, inputs), answered.found
         answers = list(map(self._write, predictions))
-        if found.truncated_N.any():
-            for answer, truncated in zip(answers, found.truncated_N.tolist(), strict=True):
-                answer.truncated = truncated
-        if self._counts_tokens:
-            for answer, num_tokens in zip(answers, found.num_tokens_N.tolist(), strict=True):
-                answer.num_tokens = num_tokens
-        if found.stage_N is not None:
-            for answer, one in zip(answers, predictions, strict=True):
-                # Stages are numbered from 1; what is UNSET is left out of the answer.
-                answer.stage, answer.abstained = one.stage or UNSET, one.abstained
+        _note(answers, predictions, found, counts_tokens=self._counts_tokens)
+        if watcher is not None:
+            _count_tokens(answers, answered, watcher)
         return BatchAnswer(
             answers,
             found.num_tokens_N.tolist(),
@@ -133,6 +133,31 @@ class Answerer:
             time.process_time() - computed,
             self._digest,
         )
+
+
+def _note(answers: Sequence[Answer], predictions: Sequence[Prediction], found: Found, *, counts_tokens: bool) -> None:
+    """Tell of each answer what reading its text took, and who gave it, where there is something to tell."""
+    if found.truncated_N.any():
+        for answer, truncated in zip(answers, found.truncated_N.tolist(), strict=True):
+            answer.truncated = truncated
+    if counts_tokens:
+        for answer, num_tokens in zip(answers, found.num_tokens_N.tolist(), strict=True):
+            answer.num_tokens = num_tokens
+    if found.ending_N is not None:
+        for answer, ending in zip(answers, found.ending_N, strict=True):
+            answer.finish_reason = ending
+    if found.stage_N is not None:
+        for answer, one in zip(answers, predictions, strict=True):
+            # Stages are numbered from 1; what is UNSET is left out of the answer.
+            answer.stage, answer.abstained = one.stage or UNSET, one.abstained
+
+
+def _count_tokens(answers: Sequence[Answer], answered: Answered[Writings], watcher: AnswerWatcher) -> None:
+    """Tell how many tokens were read and written for the answers that are watched."""
+    read_N, written_N = answered.found.num_tokens_N, answered.evidence.num_written_N
+    for row, answer in enumerate(answers):
+        if row in watcher.rows:
+            answer.num_tokens, answer.num_written_tokens = int(read_N[row]), int(written_N[row])
 
 
 def _writer_of_choices(task: Task[Any]) -> Callable[[Prediction], Answer]:

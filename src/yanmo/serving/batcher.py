@@ -11,14 +11,16 @@ is bounded in time, whatever the model's speed.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from yanmo.counted import counted
+from yanmo.serving.queued import QueuedRequest
 
 __all__ = [
     "BatchOutcome",
@@ -26,7 +28,6 @@ __all__ = [
     "BatcherLimits",
     "DeadlineError",
     "QueueFullError",
-    "QueuedRequest",
     "TooLargeError",
     "Worker",
     "WorkerLostError",
@@ -87,8 +88,12 @@ class BatchOutcome(Protocol):
 class Worker(Protocol[AskedT_contra, SaidT_co]):
     """Something that answers one batch at a time. It is closed when it is lost, or no longer needed."""
 
-    async def answer(self, items: Sequence[AskedT_contra]) -> SaidT_co:
+    async def answer(self, items: Sequence[AskedT_contra], growing: Mapping[int, QueuedRequest[Any]] = ...) -> SaidT_co:
         """Return the answers.
+
+        Args:
+            items: What to answer.
+            growing: By place among the items, requests that are told of their answers while these are written.
 
         Raises:
             WorkerLostError: It will not answer any more.
@@ -117,37 +122,6 @@ class BatcherLimits:
     max_queue_tokens: int
     max_queue_seconds: float
     max_wait_seconds: float
-
-
-class QueuedRequest(Generic[ItemT]):
-    """One request in the queue.
-
-    Attributes:
-        items: Its texts.
-        num_tokens: What it costs, at most.
-        arrived: The event loop's time when it came, in seconds.
-        begun: When its batch began; 0 before.
-        outcome: All that the worker said about its batch, once answered.
-    """
-
-    __slots__ = ("_batcher", "arrived", "begun", "future", "items", "num_tokens", "outcome")
-
-    def __init__(self, batcher: Batcher[ItemT, Any], items: Sequence[ItemT], num_tokens: int, now: float) -> None:
-        self._batcher = batcher
-        self.items = items
-        self.num_tokens = num_tokens
-        self.arrived = now
-        self.begun = 0.0
-        self.future: asyncio.Future[Any] = batcher.loop.create_future()
-        self.outcome: Any = None
-
-    def give_up(self, reason: BaseException) -> None:
-        """End it without an answer; if it still waits, it costs nothing from now on."""
-        if self.future.done():
-            return
-        self.future.set_exception(reason)
-        if not self.begun:
-            self._batcher.forget(self)
 
 
 @dataclass(eq=False)
@@ -276,13 +250,13 @@ class Batcher(Generic[ItemT, OutcomeT]):
             self.check_room()
             if self.num_waiting_tokens + num_tokens > limits.max_queue_tokens:
                 raise QueueFullError(max(1, math.ceil(self._waiting_seconds())))
-        job = QueuedRequest(self, items, num_tokens, self.loop.time())
+        job = QueuedRequest(items, num_tokens, self.loop, self._forget)
         self._jobs.append(job)
         self.num_waiting_tokens += num_tokens
         self._arrived.set()
         return job
 
-    def forget(self, job: QueuedRequest[ItemT]) -> None:
+    def _forget(self, job: QueuedRequest[ItemT]) -> None:
         """Take back what a waiting job costs."""
         self.num_waiting_tokens -= job.num_tokens
         # The job itself stays in the queue until its turn comes, but its texts are let go at once.
@@ -347,8 +321,9 @@ class Batcher(Generic[ItemT, OutcomeT]):
     async def _answer(self, worker: Worker[ItemT, OutcomeT], jobs: Sequence[QueuedRequest[ItemT]]) -> None:
         """Answer all jobs in one batch; if the model raises, each alone, so that only the guilty one fails."""
         items = jobs[0].items if len(jobs) == 1 else [item for job in jobs for item in job.items]
+        growing = _growing(jobs)
         try:
-            outcome = await worker.answer(items)
+            outcome = await (worker.answer(items, growing) if growing else worker.answer(items))
         except WorkerLostError as error:
             _fail(jobs, error)
             raise
@@ -357,6 +332,7 @@ class Batcher(Generic[ItemT, OutcomeT]):
                 _fail(jobs, error)
                 return
             for number, job in enumerate(jobs):
+                job.on_grown = None  # what is told is not told again, and the rest when it is whole
                 try:
                     await self._answer(worker, [job])
                 except WorkerLostError as lost:
@@ -393,6 +369,14 @@ class Batcher(Generic[ItemT, OutcomeT]):
         limits = self.limits
         in_time = self.tokens_per_second * BATCH_SHARE * limits.max_queue_seconds
         self._batch_tokens = min(max(in_time, SMALL_SHARE * limits.max_batch_tokens), limits.max_batch_tokens)
+
+
+def _growing(jobs: Sequence[QueuedRequest[Any]]) -> dict[int, QueuedRequest[Any]]:
+    """Return the jobs that are told of their answers while these are written, by their place among all items."""
+    if all(job.on_grown is None for job in jobs):
+        return {}
+    places = itertools.accumulate((len(job.items) for job in jobs), initial=0)
+    return {place: job for place, job in zip(places, jobs, strict=False) if job.on_grown is not None}
 
 
 def _fail(jobs: Sequence[QueuedRequest[Any]], reason: Exception) -> None:

@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 
 import msgspec
 
@@ -19,12 +20,24 @@ from yanmo.counted import counted
 from yanmo.errors import ArtifactError, YanmoError
 from yanmo.serving.answering import Answerer
 from yanmo.serving.config import ModelOptions
-from yanmo.serving.frames import BEAT_SECONDS, Beat, LoadOrder, Raised, Ready, Refused, TextBatch, encode_frame
+from yanmo.serving.frames import (
+    BEAT_SECONDS,
+    Beat,
+    GivenUp,
+    Grown,
+    LoadOrder,
+    Raised,
+    Ready,
+    Refused,
+    ToWorker,
+    encode_frame,
+)
 from yanmo.serving.logs import log_as_json
 
-__all__ = ["serve_batches"]
+__all__ = ["BatchWatcher", "MessageSocket", "serve_batches"]
 
 logger = logging.getLogger(__name__)
+DECODER = msgspec.msgpack.Decoder(ToWorker)
 
 
 class MessageSocket:
@@ -32,7 +45,6 @@ class MessageSocket:
 
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(fileno=descriptor)
-        self._file = self._socket.makefile("rb")
         self._lock = threading.Lock()
 
     def send(self, message: msgspec.Struct) -> None:
@@ -46,11 +58,20 @@ class MessageSocket:
 
     def receive(self) -> bytes:
         """Return the next message's bytes, or end where nobody sends any more."""
-        head = self._file.read(4)
-        content = self._file.read(int.from_bytes(head, "big")) if len(head) == 4 else b""
+        # Without a buffer of this process, so that the socket itself tells whether there is more.
+        head = self._socket.recv(4, socket.MSG_WAITALL)
+        content = self._socket.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL) if len(head) == 4 else b""
         if not content:
             os._exit(0)
         return content
+
+    def has_more(self) -> bool:
+        """Return whether another message has come, or nobody sends any more."""
+        try:
+            self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        return True
 
 
 def serve_batches(descriptor: int) -> None:
@@ -71,16 +92,39 @@ def serve_batches(descriptor: int) -> None:
         line.send(Refused(f"{job.path} cannot be served: {error}.", "Make the Bundle again."))
         return
     line.send(Ready())
-    decoder = msgspec.msgpack.Decoder(TextBatch)
     while True:
-        texts = decoder.decode(line.receive()).texts
+        batch = DECODER.decode(line.receive())
+        # It may come when the batch has just been answered.
+        if isinstance(batch, GivenUp):
+            continue
+        watcher = BatchWatcher(line, batch.growing) if batch.growing else None
         try:
-            answer = answerer.answer(texts)
+            answer = answerer.answer(batch.texts, watcher)
         except Exception as error:
-            logger.exception("The model failed at a batch of %s.", counted(len(texts), "text"))
+            logger.exception("The model failed at a batch of %s.", counted(len(batch.texts), "text"))
             line.send(Raised(type(error).__name__))
         else:
             line.send(answer)
+
+
+class BatchWatcher:
+    """The AnswerWatcher protocol: tells the service what answers of a batch have grown by."""
+
+    def __init__(self, line: MessageSocket, growing: Sequence[int]) -> None:
+        self._line = line
+        self._given_up: set[int] = set()
+        self.rows = frozenset(growing)
+
+    def grow(self, row: int, text: str) -> bool:
+        """Tell what an answer has grown by, and return whether anybody waits for more."""
+        if text:
+            self._line.send(Grown(row, text))
+        # While a batch is in hand the service sends nothing else.
+        while self._line.has_more():
+            found = DECODER.decode(self._line.receive())
+            if isinstance(found, GivenUp):
+                self._given_up.add(found.place)
+        return row not in self._given_up
 
 
 def _load(job: LoadOrder) -> Answerer:

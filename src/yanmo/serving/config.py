@@ -38,6 +38,9 @@ class ModelOptions(Config):
     length_penalty: float | None = Field(default=None, ge=-10, le=10)
     """Of the same with beams, the power of the number of tokens by which likelihoods are divided: above 0 longer texts
     win more."""
+    end_repeats: int | None = Field(default=None, ge=2)
+    """Of the same without beams: a text is over once its last tokens have come so many times in a row, and more often
+    than any characters do in the text that is read. By default only its end and the most tokens end one."""
     workers: int = Field(default=0, ge=0, le=64)
     """Processes of each model, which are watched and replaced; 0 computes in a thread of the service's own process."""
 

@@ -15,6 +15,8 @@ __all__ = ["openapi_json"]
 SECOND = ("text_b", "texts_b")
 QUESTIONS = ("QuestionBody", "AskedQuestion", "QuestionParameters")
 """What is sent to a model that finds answers in passages, and to no other."""
+STREAMED = "StreamedText"
+"""What is sent to a model that writes texts for others without beams, and to no other."""
 
 
 async def openapi_json(call: RouteCall) -> Reply:
@@ -26,24 +28,25 @@ async def openapi_json(call: RouteCall) -> Reply:
     has_keys = config.api_keys not in (None, "none")
     service = call.service
     heads = {model.limits.head for model in service.models.values()}
+    has_streams = any(model.streams for model in service.models.values())
     has_pairs = any(model.limits.num_columns == 2 for model in service.models.values())
     lacking = frozenset(
         ({"labeling"} if not service.models else set())
         | ({"writing"} if not service.writers else set())
         | ({"vectors"} if "vectors" not in heads else set())
     )
-    content = _adapt(
-        config.root_path, has_keys=has_keys, has_pairs=has_pairs, lacking=lacking, has_questions="passages" in heads
-    )
+    unread = (() if "passages" in heads else QUESTIONS) + (() if has_streams else (STREAMED,))
+    content = _adapt(config.root_path, has_keys=has_keys, has_pairs=has_pairs, lacking=lacking, unread=unread)
     return Reply(content, [(b"content-type", JSON), *UNKEPT])
 
 
 @cache
-def _adapt(root_path: str, *, has_keys: bool, has_pairs: bool, lacking: frozenset[str], has_questions: bool) -> bytes:
+def _adapt(
+    root_path: str, *, has_keys: bool, has_pairs: bool, lacking: frozenset[str], unread: tuple[str, ...]
+) -> bytes:
     document: dict[str, Any] = msgspec.json.decode(read_static("openapi.json"))
     _drop_operations(document["paths"], lacking)
-    if not has_questions:
-        _drop_questions(document)
+    _drop_bodies(document, unread)
     document["servers"] = [{"url": f"{root_path}/"}]
     schemas = document["components"]["schemas"]
     if not has_keys:
@@ -70,14 +73,23 @@ def _drop_operations(paths: dict[str, Any], lacking: frozenset[str]) -> None:
             del paths[path]
 
 
-def _drop_questions(document: dict[str, Any]) -> None:
-    """Leave out the bodies that only models of passages read."""
-    for name in QUESTIONS:
-        del document["components"]["schemas"][name]
-    for methods in document["paths"].values():
-        for operation in methods.values():
-            content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-            bodies = content.get("schema", {}).get("anyOf", [])
-            kept = [one for one in bodies if not one.get("$ref", "").endswith(QUESTIONS)]
-            if len(kept) < len(bodies):
-                content["schema"] = kept[0] if len(kept) == 1 else {"anyOf": kept}
+def _drop_bodies(document: dict[str, Any], names: tuple[str, ...]) -> None:
+    """Leave out bodies that no model here reads."""
+    schemas = document["components"]["schemas"]
+    for name in names:
+        del schemas[name]
+    operations = [one for methods in document["paths"].values() for one in methods.values()]
+    contents = [one.get("requestBody", {}).get("content", {}).get("application/json", {}) for one in operations]
+    for content in filter(None, contents):
+        content["schema"] = _without(content["schema"], names)
+    schemas["PredictBody"] = _without(schemas["PredictBody"], names)
+
+
+def _without(schema: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Return a schema without some of the kinds that a body may be of."""
+    kept = [
+        one for one in schema.get("anyOf", []) if not one.get("$ref", "").endswith(tuple(f"/{name}" for name in names))
+    ]
+    if "anyOf" not in schema or len(kept) == len(schema["anyOf"]):
+        return schema
+    return {**schema, "anyOf": kept} if len(kept) > 1 else kept[0]

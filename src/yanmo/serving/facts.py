@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from yanmo.answers.writings import Writings
 from yanmo.artifacts.bundle import Bundle, Golden
 from yanmo.artifacts.card import read_cards
 from yanmo.errors import ArtifactError
 from yanmo.protocols import Task
+from yanmo.runtimes.composite import EnsembleSettings, read_composite_settings
 from yanmo.runtimes.library import Library
+from yanmo.runtimes.token_mean import TOKEN_MEAN
 from yanmo.serving.config import ServeConfig
 from yanmo.serving.drift import Drift
 from yanmo.serving.requests import Limits
@@ -72,9 +75,19 @@ def _read(bundle: Bundle, config: ServeConfig, name: str) -> Facts:
         bundle.max_length if cuts else config.max_characters,
         drift,
         _canary(bundle.golden(), len(task.inputs)),
-        show_bundle(bundle, name, watches_inputs=drift.is_watching),
+        show_bundle(bundle, name, watches_inputs=drift.is_watching, streams=_streams(bundle, config, task)),
         read_cards(bundle.path),
     )
+
+
+def _streams(bundle: Bundle, config: ServeConfig, task: Task[Any]) -> bool:
+    """Return whether what a Bundle writes can be told as it grows: beams have no text before all is written."""
+    if task.form is not Writings:
+        return False
+    if bundle.format == "ensemble" and read_composite_settings(bundle, EnsembleSettings).method == TOKEN_MEAN:
+        # Its members search alike.
+        bundle = bundle.members()[0]
+    return (config.num_beams or bundle.architecture.get("num_beams", 1)) == 1
 
 
 def _library(config: ServeConfig, task: Task[Any]) -> Library | None:
@@ -84,13 +97,16 @@ def _library(config: ServeConfig, task: Task[Any]) -> Library | None:
     return Library.open(config.documents)
 
 
-def show_bundle(bundle: Bundle, name: str, *, watches_inputs: bool = False, card: str = "") -> ServedModel:
+def show_bundle(
+    bundle: Bundle, name: str, *, watches_inputs: bool = False, streams: bool = False, card: str = ""
+) -> ServedModel:
     """Return what ``GET /v1/models`` shows of a Bundle whose inputs have not changed.
 
     Args:
         bundle: The Bundle.
         name: What it is called here.
         watches_inputs: Whether it has a profile.
+        streams: Whether it writes texts that can be told as they grow.
         card: In the client's language.
     """
     figures = bundle.manifest.info.get("summary", {})
@@ -106,6 +122,7 @@ def show_bundle(bundle: Bundle, name: str, *, watches_inputs: bool = False, card
         figures={name: value for name, value in figures.items() if isinstance(value, float | int)},
         watches_inputs=watches_inputs,
         inputs_changed=False,
+        streams=streams,
         card=card,
     )
 

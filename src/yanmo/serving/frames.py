@@ -1,7 +1,8 @@
 """What the service and its worker processes say to each other: length and MessagePack; it knows no model.
 
 The service sends one ``LoadOrder``, then a ``TextBatch`` at a time. The worker beats, says once that it is ready or why
-not, and returns each batch answered or raised.
+not, and returns each batch answered or raised. Of answers that are told while they are written it says what they have
+grown by, and the service says which of them are given up.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ __all__ = [
     "BEAT_SECONDS",
     "Beat",
     "FromWorker",
+    "GivenUp",
+    "Grown",
     "LoadOrder",
     "Raised",
     "Ready",
     "Refused",
     "TextBatch",
+    "ToWorker",
     "encode_frame",
     "read_frame",
 ]
@@ -41,10 +45,24 @@ class LoadOrder(msgspec.Struct):
     logs_json: bool
 
 
-class TextBatch(msgspec.Struct):
-    """Texts to answer."""
+class TextBatch(msgspec.Struct, tag=True):
+    """Texts to answer, and the places of those whose answers are told while they are written."""
 
     texts: Sequence[Text]
+    growing: Sequence[int] = ()
+
+
+class GivenUp(msgspec.Struct, tag=True):
+    """Nobody waits any more for the answer at this place of the batch in hand."""
+
+    place: int
+
+
+class Grown(msgspec.Struct, tag=True):
+    """The answer at a place of the batch in hand has grown by a text."""
+
+    place: int
+    text: str
 
 
 class Beat(msgspec.Struct, tag=True):
@@ -70,7 +88,8 @@ class Raised(msgspec.Struct, tag=True):
     kind: str
 
 
-FromWorker: TypeAlias = Beat | Ready | Refused | Raised | BatchAnswer
+FromWorker: TypeAlias = Beat | Ready | Refused | Raised | Grown | BatchAnswer
+ToWorker: TypeAlias = TextBatch | GivenUp
 
 
 def encode_frame(message: msgspec.Struct) -> bytes:

@@ -12,10 +12,11 @@ import msgspec
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError, YanmoError
 from yanmo.serving.answering import BatchAnswer
-from yanmo.serving.batcher import Batcher, BatcherLimits, DeadlineError, QueuedRequest, TooLargeError
+from yanmo.serving.batcher import Batcher, BatcherLimits, DeadlineError, TooLargeError
 from yanmo.serving.config import ServeConfig
 from yanmo.serving.facts import Facts, read_facts
 from yanmo.serving.problems import Problem
+from yanmo.serving.queued import QueuedRequest
 from yanmo.serving.schemas import ServedModel, Text
 from yanmo.serving.telemetry import ModelCounters
 from yanmo.serving.workers import ModelWorker, ProcessWorker, open_worker
@@ -167,6 +168,11 @@ class Model:
     def pids(self) -> list[int]:
         """The workers' process ids."""
         return [worker.pid for worker in self._workers]
+
+    @property
+    def streams(self) -> bool:
+        """Whether it writes texts that can be told as they grow."""
+        return self._facts.shown.streams
 
     def describe(self, language: Language) -> ServedModel:
         """Return what ``GET /v1/models`` shows, the card in a language."""

@@ -106,6 +106,12 @@ DIRECTIONS = ["Right", "Left"]
 BODY_KINDS: dict[str, tuple[str, list[str], list[str]]] = {
     "OneText": ("One text or pair.", ["text"], ["text_b", "return_probabilities", "top_k", *OPTIONS]),
     "ManyTexts": ("Many texts or pairs.", ["texts"], ["texts_b", "return_probabilities", "top_k", *OPTIONS]),
+    "StreamedText": (
+        "One text, for which what is written is sent as it grows: events as those of POST /v1/completions, the last of "
+        "them with usage and, under answer, the whole answer.",
+        ["text", "stream"],
+        ["top_k"],
+    ),
     "Inputs": (
         "What text-embeddings-inference is asked.",
         ["inputs"],

@@ -8,16 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec import UNSET
 
 from yanmo.serving.answering import BatchAnswer
-from yanmo.serving.batcher import DeadlineError, QueuedRequest, QueueFullError, TooLargeError, WorkerLostError
+from yanmo.serving.batcher import DeadlineError, QueueFullError, TooLargeError, WorkerLostError
 from yanmo.serving.embedding import decode_vectors
 from yanmo.serving.exchange import ENCODER, JSON, ClientGoneError, Reply, RouteCall
 from yanmo.serving.gaps import decode_gaps, trim_filled
 from yanmo.serving.model import Model
 from yanmo.serving.problems import Problem
 from yanmo.serving.questions import decode_question, trim_answers
+from yanmo.serving.queued import QueuedRequest
 from yanmo.serving.requests import Limits, Request, decode_request
 from yanmo.serving.schemas import Answer, Answers, PredictBody, Text
 from yanmo.serving.scores import encode_scores
+from yanmo.serving.writing.answer_stream import begin_stream, check_streamed
 from yanmo.serving.written import trim_written
 from yanmo.tasks.deciding import decide_again, most_probable
 from yanmo.translations import Phrase
@@ -72,6 +74,8 @@ async def ask_model(call: RouteCall, body: bytes, decode: Callable[[bytes, Limit
         # Before the body is decoded: where the queue is full, a refusal must cost next to nothing.
         model.batcher.check_room()
         request = decode(body, model.limits)
+        if request.options.stream is True:
+            check_streamed(request, model)
         parts = model.split(request.texts)
         job = model.put(parts[0])
     except QueueFullError as error:
@@ -80,6 +84,8 @@ async def ask_model(call: RouteCall, body: bytes, decode: Callable[[bytes, Limit
         raise Problem(
             "too_much_text", "At most {number} characters are allowed.", number=service.config.max_queue_tokens
         ) from None
+    if request.options.stream is True:
+        return await begin_stream(job, _wait(call, job, deadline_seconds), model, request.options)
     answers, jobs = await _wait(call, job, deadline_seconds), [job]
     if len(parts) > 1:
         answers = await _go_on(call, model, parts, jobs, answers, deadline=job.arrived + deadline_seconds)

@@ -41,6 +41,7 @@ EXPECTED = {
     "truncate": "true, false or null",
     "raw_scores": "true or false",
     "truncation_direction": "Right or Left",
+    "stream": "true or false",
     "parameters": "an object with 'top_k', a whole number from 1, and 'function_to_apply': softmax, sigmoid or none; "
     "of entities 'aggregation_strategy': simple, first, average or max, and 'ignore_labels', a list of labels",
 }

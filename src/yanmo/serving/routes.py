@@ -163,6 +163,7 @@ TABLE = (
     Route("GET", "/openapi.json", "nothing", openapi_json, "This document."),
     Route("GET", "/static/zh.js", "nothing", chinese_texts, "The Chinese of the pages."),
     Route("GET", "/static/language.js", "nothing", static("language.js"), "How they change their language."),
+    Route("GET", "/static/events.js", "nothing", static("events.js"), "How they read what is sent as it grows."),
     Route("GET", "/static/playground.js", "nothing", static("playground.js"), "The playground's script."),
     Route("GET", "/static/write.js", "nothing", static("write.js"), "Its script."),
     Route("GET", "/static/playground.css", "nothing", static("playground.css"), "The pages' style."),

@@ -26,6 +26,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from yanmo.serving.writing.schemas import CompletionAnswer
+
 __all__ = [
     "Answer",
     "Answers",
@@ -43,6 +45,7 @@ __all__ = [
     "PredictBody",
     "Reload",
     "ServedModel",
+    "StreamedAnswer",
     "Text",
     "TreeWord",
     "WrittenCandidate",
@@ -88,6 +91,7 @@ class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
         truncation_direction: Only with inputs: where a text is cut, which is at its right end; with Left one that would
             have to be cut is refused.
         parameters: Only with inputs: the options of a Hugging Face client.
+        stream: Whether what is written is sent as it grows, by server-sent events; only with text and top_k.
     """
 
     text: str | UnsetType = UNSET
@@ -103,6 +107,7 @@ class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
     raw_scores: bool | UnsetType = UNSET
     truncation_direction: Literal["Right", "Left", "right", "left"] | UnsetType = UNSET
     parameters: Parameters | UnsetType = UNSET
+    stream: bool | UnsetType = UNSET
 
 
 class LabelScore(msgspec.Struct, frozen=True):
@@ -269,7 +274,10 @@ class Answer(msgspec.Struct):
         words: The words with their heads, in order; only for tasks about trees.
         conllu: The same as rows of CoNLL-U.
         vector: What the text is about; only of models that give vectors.
-        num_tokens: How many tokens were read; only of these models.
+        num_tokens: How many tokens were read; only of these models, and at the end of a stream.
+        num_written_tokens: How many tokens were written; only at the end of a stream.
+        finish_reason: Why what was written has ended: stop at the token that ends a text, length at the most tokens,
+            repeats at what came again and again; only of models that write token by token.
         log_likelihood: The mean log-likelihood of the tokens of what was written, in nats, of texts for texts; of a
             text without gaps its pseudo-log-likelihood.
         candidates: What could have been written, the best first, at most top_k; only of texts for texts, where top_k is
@@ -293,6 +301,8 @@ class Answer(msgspec.Struct):
     conllu: str | UnsetType = UNSET
     vector: Sequence[float] | UnsetType = UNSET
     num_tokens: int | UnsetType = UNSET
+    num_written_tokens: int | UnsetType = UNSET
+    finish_reason: str | UnsetType = UNSET
     log_likelihood: float | UnsetType = UNSET
     candidates: Sequence[WrittenCandidate] | UnsetType = UNSET
     gaps: Sequence[FilledGap] | UnsetType = UNSET
@@ -304,6 +314,16 @@ class Answers(msgspec.Struct):
     predictions: Sequence[Answer]
     model: str
     digest: str
+
+
+class StreamedAnswer(CompletionAnswer, frozen=True, omit_defaults=True):
+    """An event of an answer that is sent while it is written; the last one has the usage, and the answer as a whole.
+
+    Attributes:
+        answer: As it is without stream.
+    """
+
+    answer: Answer | UnsetType = UNSET
 
 
 class ServedModel(msgspec.Struct, frozen=True):
@@ -322,6 +342,7 @@ class ServedModel(msgspec.Struct, frozen=True):
         watches_inputs: Whether the Bundle has a profile, so that changed inputs are noticed.
         inputs_changed: Whether what is asked differs from what the model was made for.
         card: The Bundle's model card, as Markdown, in the language of Accept-Language.
+        streams: Whether it writes texts that can be told as they grow.
     """
 
     name: str
@@ -336,6 +357,7 @@ class ServedModel(msgspec.Struct, frozen=True):
     watches_inputs: bool
     inputs_changed: bool
     card: str
+    streams: bool = False
 
 
 class ListedModel(msgspec.Struct, frozen=True):

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
@@ -29,6 +30,8 @@ from yanmo.serving.frames import (
     BEAT_SECONDS,
     Beat,
     FromWorker,
+    GivenUp,
+    Grown,
     LoadOrder,
     Raised,
     Ready,
@@ -37,6 +40,7 @@ from yanmo.serving.frames import (
     encode_frame,
     read_frame,
 )
+from yanmo.serving.queued import QueuedRequest
 from yanmo.serving.schemas import Text
 from yanmo.serving.watchdog import Watchdog
 
@@ -49,6 +53,8 @@ LOAD_SECONDS = 600
 END_SECONDS = 2
 SILENT_LOAD_SECONDS = 20
 """A worker that loads a Bundle says that it lives, once Python has started."""
+Growing: TypeAlias = Mapping[int, QueuedRequest[Any]]
+NOTHING_GROWS: Growing = {}
 ResultT = TypeVar("ResultT")
 Computation: TypeAlias = tuple[asyncio.Future[Any], Callable[[], Any]]
 RETURNS = msgspec.msgpack.Decoder(FromWorker)
@@ -91,12 +97,13 @@ class ThreadWorker:
         self.num_lanes = self._answerer.num_lanes
         self._start_threads()
 
-    async def answer(self, items: Sequence[Text]) -> BatchAnswer:
+    async def answer(self, items: Sequence[Text], growing: Growing = NOTHING_GROWS) -> BatchAnswer:
         """Return what the model says."""
         answerer = self._answerer
         if answerer is None:
             raise RuntimeError("answer was called before open")
-        return await self._call(lambda: answerer.answer(items))
+        watcher = _LoopWatcher(self._loop, growing) if growing else None
+        return await self._call(lambda: answerer.answer(items, watcher))
 
     async def close(self) -> None:
         """Let go of the model, and wait for the end of the threads, which frees it, unless they hang."""
@@ -129,6 +136,23 @@ class ThreadWorker:
                 self._loop.call_soon_threadsafe(_tell, future, tell, value)
 
 
+class _LoopWatcher:
+    """The AnswerWatcher protocol: tells requests of the event loop, from another thread, what they have grown by."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, growing: Growing) -> None:
+        self._loop = loop
+        self._growing = growing
+        self.rows = growing.keys()
+
+    def grow(self, row: int, text: str) -> bool:
+        """Tell what an answer has grown by, and return whether anybody waits for more."""
+        job = self._growing[row]
+        if text:
+            with contextlib.suppress(RuntimeError):  # the event loop has ended while the model computed
+                self._loop.call_soon_threadsafe(job.grow, text)
+        return not job.future.done()
+
+
 def _tell(future: asyncio.Future[Any], tell: Callable[[Any], None], value: object) -> None:
     # Whoever asked may have been canceled while the model computed.
     if not future.done():
@@ -153,6 +177,7 @@ class ProcessWorker:
         self._process: subprocess.Popen[bytes] | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._pending: asyncio.Future[BatchAnswer] | None = None
+        self._growing = NOTHING_GROWS
         self._tasks: list[asyncio.Task[None]] = []
         self._heard = 0.0
         self._asked = 0.0
@@ -205,7 +230,7 @@ class ProcessWorker:
             if isinstance(found, Ready | Refused):
                 return found
 
-    async def answer(self, items: Sequence[Text]) -> BatchAnswer:
+    async def answer(self, items: Sequence[Text], growing: Growing = NOTHING_GROWS) -> BatchAnswer:
         """Return what the model says.
 
         Raises:
@@ -218,15 +243,28 @@ class ProcessWorker:
         self._pending = loop.create_future()
         self._asked = loop.time()
         self._watchdog.begin(items, self._asked)
-        self._writer.write(encode_frame(TextBatch(items)))
+        self._writer.write(encode_frame(TextBatch(items, list(growing))))
+        self._growing = growing
+        watches = {place: functools.partial(self._note_given_up, place) for place in growing}
+        for place, job in growing.items():
+            job.future.add_done_callback(watches[place])
         seconds = None
         try:
             answer = await self._pending
-            seconds = answer.computed_seconds
+            # A batch of which some was given up tells nothing of how long others take.
+            if not any(job.future.done() for job in growing.values()):
+                seconds = answer.computed_seconds
             return answer
         finally:
             self._pending = None
             self._watchdog.end(seconds)
+            # Before the next batch, in which another request has the same place.
+            for place, job in growing.items():
+                job.future.remove_done_callback(watches[place])
+
+    def _note_given_up(self, place: int, _: asyncio.Future[Any]) -> None:
+        if self._writer is not None:
+            self._writer.write(encode_frame(GivenUp(place)))
 
     async def close(self) -> None:
         """End the process."""
@@ -252,7 +290,9 @@ class ProcessWorker:
                 # An answer may come for a request that nobody waits for any more.
                 if self._pending is None or self._pending.done():
                     continue
-                if isinstance(found, BatchAnswer):
+                if isinstance(found, Grown):
+                    self._growing[found.place].grow(found.text)
+                elif isinstance(found, BatchAnswer):
                     self._pending.set_result(found)
                 elif isinstance(found, Raised):
                     self._pending.set_exception(AnswerError(found.kind))

@@ -34,6 +34,7 @@ RUNTIME_FIELDS = {
     "window_overlap",
     "num_beams",
     "length_penalty",
+    "end_repeats",
 }
 HEADLINES = (
     "baseline_bits_per_character",
@@ -93,6 +94,9 @@ class EvaluateConfig(Config):
     length_penalty: float | None = Field(default=None, ge=-10, le=10)
     """Of the same with beams, the power of the number of tokens by which likelihoods are divided: above 0 longer texts
     win more."""
+    end_repeats: int | None = Field(default=None, ge=2)
+    """Of the same without beams: a text is over once its last tokens have come so many times in a row, and more often
+    than any characters do in the text that is read. By default only its end and the most tokens end one."""
     measure_speed: bool = True
     """Also measure the time of one text alone and the throughput in batches."""
     language: Language = "en"

@@ -39,6 +39,7 @@ from yanmo.executors.places import ArtifactPlace
 from yanmo.executors.tally import Tally
 from yanmo.executors.units import Grid, cut_windows
 from yanmo.progress import bar
+from yanmo.protocols import AnswerSearch
 from yanmo.runtimes.library import document_paths
 from yanmo.runtimes.predictor import LongTexts, default_num_threads, open_bundle
 from yanmo.tasks import task_of
@@ -49,7 +50,7 @@ __all__ = ["PredictConfig", "predict"]
 
 logger = logging.getLogger(__name__)
 
-RUNTIME_FIELDS = {"device", "num_threads", "runtime", "long_texts", "window_overlap", "num_beams", "length_penalty"}
+RUNTIME_FIELDS = {"device", "num_threads", "runtime", "long_texts", "window_overlap", *AnswerSearch.__struct_fields__}
 ANSWERED = "answered"
 """Folder of the units that are answered, in the work folder."""
 
@@ -108,6 +109,10 @@ class PredictConfig(ReadOptions):
     length_penalty: float | None = Field(default=None, ge=-10, le=10)
     """Of the same with beams, the power of the number of tokens by which likelihoods are divided: above 0 longer texts
     win more."""
+
+    end_repeats: int | None = Field(default=None, ge=2)
+    """Of the same without beams: a text is over once its last tokens have come so many times in a row, and more often
+    than any characters do in the text that is read. By default only its end and the most tokens end one."""
 
     executor: ExecutorAddress = HERE
     """Who answers, for what is written with out: local, this process; local:N, N processes of this machine;

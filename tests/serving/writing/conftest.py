@@ -6,12 +6,21 @@ import json
 
 import pytest
 
+import yanmo
+
 
 @pytest.fixture(scope="module")
 def writing(decoder_bundle, talker_bundle, serving):
     """A client of a service with two models that write."""
     with serving(decoder_bundle, talker_bundle, num_threads=1, max_rows=4) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def torch_teller(make_encoder_decoder, tmp_path_factory):
+    """A model that writes bytes at random, so that tokens are often parts of characters."""
+    folder = tmp_path_factory.mktemp("tellers")
+    return yanmo.adopt(make_encoder_decoder(folder / "t5", "t5-1.1", noise=0.1), max_length=24, out=folder / "adopted")
 
 
 @pytest.fixture(scope="session")

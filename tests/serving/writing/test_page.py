@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from yanmo.runtimes.encoder_decoder_torch import TorchDrafts
 from yanmo.runtimes.generating.decoder_session import DecoderSession
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -13,13 +14,19 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture
 def slow(monkeypatch):
-    step = DecoderSession.step
+    """Each step takes some milliseconds, until the event is set."""
+    is_fast = threading.Event()
+    for kind in (DecoderSession, TorchDrafts):
+        monkeypatch.setattr(kind, "step", slowed(kind.step, is_fast))
+    return is_fast
 
+
+def slowed(step, is_fast):
     def wait_and_step(self, *arguments):
-        threading.Event().wait(0.05)
+        is_fast.wait(0.05)
         return step(self, *arguments)
 
-    monkeypatch.setattr(DecoderSession, "step", wait_and_step)
+    return wait_and_step
 
 
 @pytest.mark.usefixtures("slow")
@@ -62,3 +69,31 @@ def test_what_is_wrong_is_said(decoder_bundle, bundles, serving, visit):
         assert "longer than the model reads" in page.locator("#problem").text_content()
         # The browser itself notes the status.
         page.messages[:] = [one for one in page.messages if "status of 400" not in one]
+
+
+def test_what_is_written_for_texts_grows_beside_them(torch_teller, serving, visit, wait, slow):
+    slow.set()
+    with serving(torch_teller, num_threads=1) as client:
+        slow.clear()
+        page = visit(client, width=390, locale="zh-CN")
+        page.wait_for_selector("#model option", state="attached")
+        page.fill("#texts", "the cat\na dog")
+        page.click("#go")
+        written = page.locator(".beside .written")
+        wait(lambda: len(written.first.text_content()) > 2)
+        begun = written.first.text_content()
+        wait(lambda: len(written.first.text_content()) > len(begun) + 2)
+        assert written.first.text_content().startswith(begun)
+        page.click("#stop")
+        page.wait_for_selector("#go:not([disabled])")
+        stopped = page.locator("#answers > li > .soft").all_text_contents()
+        assert stopped == ["已停止"] * 2
+        assert page.locator("#problem").is_hidden()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        slow.set()
+        # Another one is written to its end, and is then shown as every answer.
+        page.fill("#texts", "the cat")
+        page.keyboard.press("Control+Enter")
+        page.wait_for_selector("#answers li button")
+        assert written.all_text_contents() == [client.predict(text="the cat").json["prediction"]]
+        assert page.locator("#stop").is_disabled()

@@ -8,7 +8,8 @@ power of the length).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 from msgspec import Struct
@@ -18,8 +19,10 @@ from yanmo.runtimes.generating.beams import Hypothesis
 from yanmo.runtimes.generating.decoding import Constraint
 from yanmo.runtimes.generating.drafts import Drafts, NextScores, ReadingSession
 
-__all__ = ["AnswerWishes", "answer_texts"]
+__all__ = ["AnswerWishes", "StepWatch", "answer_texts"]
 
+StepWatch: TypeAlias = Callable[[IntArray, IntArray], Sequence[int]]
+"""Takes which texts are still written and the next token of each; returns the places of those that nobody waits for."""
 ENDS = 1
 """Ways in which a beam may end: a model has one token for that."""
 
@@ -34,6 +37,8 @@ class AnswerWishes(Struct, frozen=True, kw_only=True):
         num_beams: Beginnings of each answer that are kept; 1 always takes the likeliest token.
         length_penalty: Likelihoods of beams are divided by the number of tokens to this power: above 0 longer answers
             win more.
+        end_repeats: An answer is over once its last tokens have come so many times in a row, or as often as any
+            characters in the text that is read, and once more; None: only its end and the most tokens end one.
     """
 
     begin_id: int
@@ -41,6 +46,7 @@ class AnswerWishes(Struct, frozen=True, kw_only=True):
     max_new_tokens: int
     num_beams: int = 1
     length_penalty: float = 1.0
+    end_repeats: int | None = None
 
 
 def answer_texts(
@@ -49,6 +55,8 @@ def answer_texts(
     lengths_B: IntArray,
     wishes: AnswerWishes,
     constraints: Sequence[Constraint | None] = (),
+    *,
+    when_stepped: StepWatch | None = None,
 ) -> list[list[Hypothesis]]:
     """Return the best answers to B texts, the best first: one, or as many as beams.
 
@@ -58,21 +66,22 @@ def answer_texts(
         lengths_B: Their numbers.
         wishes: How they are answered.
         constraints: What the answers must be, one a text; only without beams. None at all: anything.
+        when_stepped: Told of every step; only without beams, which have no text before all is written. Texts that it
+            returns are given up, and hold what was written of them.
     """
     if wishes.num_beams > 1:
         return _search(session, ids_BS, lengths_B, wishes)
-    return [[one] for one in _write(session, ids_BS, lengths_B, wishes, list(constraints))]
+    drafts = session.read(ids_BS, lengths_B, num_beams=1, num_best=1)
+    return [[one] for one in _write(drafts, len(ids_BS), wishes, constraints, when_stepped)]
 
 
 def _write(
-    session: ReadingSession,
-    ids_BS: IntArray,
-    lengths_B: IntArray,
+    drafts: Drafts,
+    num_texts: int,
     wishes: AnswerWishes,
-    constraints: list[Constraint | None],
+    constraints: Sequence[Constraint | None],
+    when_stepped: StepWatch | None,
 ) -> list[Hypothesis]:
-    num_texts = len(ids_BS)
-    drafts = session.read(ids_BS, lengths_B, num_beams=1, num_best=1)
     ids_BT = np.zeros((num_texts, wishes.max_new_tokens), np.int64)
     likelihoods_BT = np.zeros((num_texts, wishes.max_new_tokens), np.float32)
     counts_B = np.zeros(num_texts, np.int64)
@@ -84,11 +93,13 @@ def _write(
         next_R, told_R = _choose(scores, [constraints[text] for text in texts_R.tolist()] if constraints else [])
         ids_BT[texts_R, place], likelihoods_BT[texts_R, place] = next_R, told_R
         counts_B[texts_R] = place + 1
-        ended = np.flatnonzero(next_R == wishes.end_id)
-        if len(ended) == len(texts_R):
+        is_over_R = next_R == wishes.end_id
+        if when_stepped is not None:
+            is_over_R[when_stepped(texts_R, next_R)] = True
+        if is_over_R.all():
             break
-        if len(ended):
-            order = drafts.drop(ended.tolist())
+        if is_over_R.any():
+            order = drafts.drop(np.flatnonzero(is_over_R).tolist())
             texts_R, next_R = texts_R[order], next_R[order]
     return [
         _whole(ids_BT[row, :count].tolist(), likelihoods_BT[row, :count].tolist(), wishes)

@@ -27,7 +27,7 @@ __all__ = ["CHUNK", "Ending", "Generator", "WrittenRow"]
 
 CHUNK = 128
 LOOK_UP = LookUp()
-Ending = Literal["stop", "length", "blocked"]
+Ending = Literal["stop", "length", "blocked", "repeats"]
 """Of itself; cut, for it was long enough; or because nothing may follow that its constraint allows."""
 
 

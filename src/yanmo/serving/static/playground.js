@@ -10,6 +10,8 @@ const WORDS = {
   questions: "Questions, one a line: passage, tab, question",
   pairs: "Pairs, one a line: first text, tab, second text",
   go: "Ask",
+  stop: "Stop",
+  stopped: "stopped",
   threshold: "Sure enough from",
   shortcut: "Ctrl + Enter asks",
   file: "A whole file",
@@ -83,9 +85,9 @@ const QUESTIONS = [
   ["博物馆每天上午九点开门，下午五点关门。门票30元。\t门票多少钱？", "渡轮每天七点一刻从北码头出发。\t渡轮从哪里出发？"],
 ];
 const NUM_COLORS = 8;
-const MAX_BYTES = 50e6, PART_ROWS = 256, PART_CHARACTERS = 1e5, MAX_BARS = 8, MAX_LABELS = 40, EVERY_MS = 2000, INPUTS_EVERY_MS = 30_000;
+const MAX_BYTES = 50e6, PART_ROWS = 256, PART_CHARACTERS = 1e5, MAX_BARS = 8, MAX_LABELS = 40, MAX_STREAMS = 4, EVERY_MS = 2000, INPUTS_EVERY_MS = 30_000;
 const $ = (id) => document.getElementById(id);
-const state = { models: [], rows: [], delimiter: ",", before: null, url: null };
+const state = { models: [], rows: [], delimiter: ",", before: null, url: null, controller: null };
 const say = (word, values) => tell(WORDS[word], values);
 const model = () => state.models[$("model").selectedIndex];
 const isQuestion = () => model()?.task === "span";
@@ -108,6 +110,7 @@ function translate() {
   showLanguage();
   for (const element of document.querySelectorAll("[data-say]")) element.textContent = say(element.dataset.say);
   document.querySelector('label[for="texts"]').textContent = say(isQuestion() ? "questions" : isPair() ? "pairs" : "texts");
+  $("stop").hidden = !model()?.streams;
   showExamples();
   showCard();
 }
@@ -156,13 +159,18 @@ function showBars(shares) {
   return bars;
 }
 
-async function call(method, path, body) {
+async function request(method, path, body, signal) {
   const headers = { "accept-language": page.language, ...(body === undefined ? {} : { "content-type": "application/json" }) };
   if ($("key").value) headers.authorization = `Bearer ${$("key").value}`;
-  const begin = performance.now();
-  const response = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
-  const text = await response.text();
+  const response = await fetch(path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
   if (response.status === 401) $("key-row").hidden = false;
+  return response;
+}
+
+async function call(method, path, body) {
+  const begin = performance.now();
+  const response = await request(method, path, body);
+  const text = await response.text();
   const timing = Object.fromEntries((response.headers.get("server-timing") ?? "").split(", ").filter(Boolean).map((one) => one.split(";dur=")));
   return { status: response.status, text, timing, retry: Number(response.headers.get("retry-after") ?? 1), took: performance.now() - begin };
 }
@@ -176,12 +184,14 @@ function explain(reply) {
   }
 }
 
+const predictPath = () => `v1/models/${encodeURIComponent(model().name)}/predict`;
+
 async function predict(texts, { isPatient, ...options }) {
   const columns = isPair()
     ? { texts: texts.map((one) => one[0]), texts_b: texts.map((one) => one[1]) }
     : { texts };
   for (;;) {
-    const reply = await call("POST", `v1/models/${encodeURIComponent(model().name)}/predict`, { ...columns, ...options });
+    const reply = await call("POST", predictPath(), { ...columns, ...options });
     if (reply.status === 200) return { ...JSON.parse(reply.text), reply };
     if (!isPatient || ![429, 503].includes(reply.status)) throw new Error(explain(reply));
     await new Promise((done) => setTimeout(done, 1000 * reply.retry));
@@ -342,6 +352,44 @@ function showWritten(text, answer) {
   return item;
 }
 
+// What is written for a text appears while it is written, and with all that is known of it when it is whole.
+async function growAnswer(text, signal) {
+  const item = make("li"), pair = make("div", undefined, "beside"), written = make("p", "", "written");
+  pair.append(make("p", text, "asked"), written);
+  item.append(pair);
+  $("answers").append(item);
+  try {
+    const response = await request("POST", predictPath(), { text, stream: true, top_k: MAX_BARS }, signal);
+    if (!response.ok) throw new Error(explain({ text: await response.text() }));
+    for await (const { error, choices, answer } of events(response)) {
+      if (error) throw new Error(error.message);
+      for (const choice of choices) written.append(choice.text);
+      if (answer) item.replaceWith(showWritten(text, answer));
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    item.append(make("span", say("stopped"), "soft"));
+  }
+}
+
+async function growAnswers(texts) {
+  const controller = new AbortController(), begin = performance.now();
+  state.controller?.abort();
+  state.controller = controller;
+  $("stop").disabled = false;
+  $("times").hidden = true;
+  $("answers").replaceChildren();
+  try {
+    await Promise.all(texts.map((text) => growAnswer(text, controller.signal)));
+  } finally {
+    // Where one could not be written, the others are for nobody.
+    controller.abort();
+    $("stop").disabled = true;
+  }
+  showTimes(`${say("took")} ${(performance.now() - begin).toFixed(1)} ms`);
+  showMetrics();
+}
+
 function showAnswer(asked, answer) {
   if (answer.log_likelihood !== undefined) return showWritten(asked, answer);
   if (answer.words !== undefined) return showTree(asked, answer);
@@ -378,6 +426,7 @@ async function ask(event) {
   $("go").disabled = true;
   complain();
   try {
+    if (model().streams && !threshold && texts.length <= MAX_STREAMS) return await growAnswers(texts);
     // A service takes so many at a time: a longer list is asked in parts, whose times add up.
     const items = [], timing = {};
     let took = 0;
@@ -619,6 +668,7 @@ async function showMetrics() {
 }
 
 $("ask").addEventListener("submit", ask);
+$("stop").addEventListener("click", () => state.controller?.abort());
 $("texts").addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("ask").requestSubmit(); });
 $("threshold").addEventListener("input", () => { $("threshold-value").textContent = $("threshold").value; });
 $("language").addEventListener("click", () => { changeLanguage(); translate(); loadModels(); showMetrics(); });

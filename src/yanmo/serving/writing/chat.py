@@ -92,7 +92,7 @@ async def chat(call: RouteCall) -> Reply:
     prompt = read_prompt(model, _tokens(model, render_chat(model, body.messages)), body.truncate_prompt_tokens)
     num_texts = body.n or 1
     names = TokenNames(model.writer.tokenizer)
-    job = _Job(AnswerIdentity.of("chatcmpl", model), prompt, num_texts, bool(body.logprobs), names)
+    job = _Job(AnswerIdentity.of("chatcmpl", model.name), prompt, num_texts, bool(body.logprobs), names)
     wishes = wish(body, model, num_top=body.top_logprobs or 0)
     limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
     ticket = begin_texts(model, [prompt], wishes, num_texts=num_texts, max_tokens=limit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -25,11 +26,12 @@ from yanmo.serving.writing.schemas import (
 )
 from yanmo.serving.writing.token_names import TokenNames
 
-__all__ = ["AnswerIdentity", "completions", "first_and_rest"]
+__all__ = ["KIND", "AnswerIdentity", "completions", "first_and_rest"]
 
 MAX_TOKENS = 16
 """What OpenAI writes where nothing is said."""
 KIND = "text_completion"
+PieceT = TypeVar("PieceT")
 
 
 class AnswerIdentity(Struct, frozen=True):
@@ -46,9 +48,9 @@ class AnswerIdentity(Struct, frozen=True):
     model: str
 
     @classmethod
-    def of(cls, prefix: str, model: WritingModel) -> AnswerIdentity:
-        """Return those of a new answer."""
-        return cls(f"{prefix}-{secrets.token_hex(12)}", int(time.time()), model.name)
+    def of(cls, prefix: str, model: str) -> AnswerIdentity:
+        """Return those of a new answer of a model."""
+        return cls(f"{prefix}-{secrets.token_hex(12)}", int(time.time()), model)
 
 
 class _Job(Struct, frozen=True):
@@ -115,7 +117,7 @@ async def completions(call: RouteCall) -> Reply:
     _check(body, max_tokens, num_texts)
     prompts = [read_prompt(model, one, body.truncate_prompt_tokens) for one in _prompts(body, model)]
     job = _Job(
-        AnswerIdentity.of("cmpl", model),
+        AnswerIdentity.of("cmpl", model.name),
         prompts,
         num_texts,
         body.logprobs,
@@ -132,11 +134,11 @@ async def completions(call: RouteCall) -> Reply:
     return json_reply(await _whole(job, pieces))
 
 
-async def first_and_rest(pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
+async def first_and_rest(pieces: AsyncIterator[PieceT]) -> AsyncIterator[PieceT]:
     """Return the same pieces once the first is there: what cannot be written at all is no stream, but a problem."""
     first = await anext(pieces)
 
-    async def rest() -> AsyncIterator[Piece]:
+    async def rest() -> AsyncIterator[PieceT]:
         yield first
         async for piece in pieces:
             yield piece

@@ -184,7 +184,7 @@ class WritingModel:
 
     def describe(self, language: Language) -> ServedModel:
         """Return what ``GET /v1/models`` shows, the card in a language."""
-        return show_bundle(self.bundle, self.name, card=read_cards(self.bundle.path)[language])
+        return show_bundle(self.bundle, self.name, streams=True, card=read_cards(self.bundle.path)[language])
 
     async def _open(self, bundle: Bundle) -> WritingEngine:
         config = self.config

@@ -97,9 +97,9 @@ def serve_batches(descriptor: int) -> None:
         # It may come when the batch has just been answered.
         if isinstance(batch, GivenUp):
             continue
-        watcher = BatchWatcher(line, batch.growing) if batch.growing else None
+        asked = (batch.texts, BatchWatcher(line, batch.growing)) if batch.growing else (batch.texts,)
         try:
-            answer = answerer.answer(batch.texts, watcher)
+            answer = answerer.answer(*asked)
         except Exception as error:
             logger.exception("The model failed at a batch of %s.", counted(len(batch.texts), "text"))
             line.send(Raised(type(error).__name__))

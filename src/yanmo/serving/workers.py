@@ -102,7 +102,9 @@ class ThreadWorker:
         answerer = self._answerer
         if answerer is None:
             raise RuntimeError("answer was called before open")
-        watcher = _LoopWatcher(self._loop, growing) if growing else None
+        if not growing:
+            return await self._call(lambda: answerer.answer(items))
+        watcher = _LoopWatcher(self._loop, growing)
         return await self._call(lambda: answerer.answer(items, watcher))
 
     async def close(self) -> None:

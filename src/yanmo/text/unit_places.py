@@ -110,5 +110,5 @@ def cut_places(texts: Sequence[str], places: Ragged) -> list[str]:
         np.arange(ends_M[-1]) + np.repeat(starts_M - ends_M + sizes_M, sizes_M), mode="clip"
     )
     points[ends_M - 1] = ord(SEPARATOR)
-    *pieces, _ = points.tobytes().decode("utf-32-le", "surrogatepass").split(SEPARATOR)
-    return pieces
+    pieces: list[str] = points.tobytes().decode("utf-32-le", "surrogatepass").split(SEPARATOR)
+    return pieces[:-1]

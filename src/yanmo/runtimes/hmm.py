@@ -59,9 +59,11 @@ class HmmRuntime(Runtime[Units]):
     def score(self, encoded: Units) -> Inference[Choices]:
         """Return the logarithms of every unit's probabilities, up to a constant of the unit."""
         ends, lengths_N = encoded.places.offsets, encoded.places.lengths_N
-        rows_U, is_unknown_U = self._endings.find(encoded.surfaces)
-        choices = self._chain.choices(self._emissions_KC[rows_U], self._link, encoded.places)
-        unknown_N = np.diff(np.concatenate(([0], np.cumsum(is_unknown_U)))[ends])
+        # What is looked up is the text of a unit, once for all units that have it.
+        rows_D, is_unknown_D = self._endings.find(encoded.surfaces.distinct)
+        number_U = encoded.surfaces.number_U
+        choices = self._chain.choices(self._emissions_KC[rows_D[number_U]], self._link, encoded.places)
+        unknown_N = np.diff(np.concatenate(([0], np.cumsum(is_unknown_D[number_U])))[ends])
         found = Found(lengths_N, unknown_N, np.zeros(len(lengths_N), dtype=np.bool_), int(ends[-1]))
         return Inference(choices, found)
 

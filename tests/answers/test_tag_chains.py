@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yanmo.answers import tag_chains
-from yanmo.answers.chains import IMPOSSIBLE, Chain
+from yanmo.answers.chains import IMPOSSIBLE, Chain, Steps, log_marginals
 from yanmo.answers.legal_paths import best_legal
 from yanmo.answers.links import SOFTMAX
 from yanmo.answers.second_order import SecondOrderChain
@@ -106,3 +106,11 @@ def test_plain_tags_are_decided_one_by_one():
     scheme = TagScheme.of(["NOUN", "VERB"])
     _, evidence = evidence_of(random_chain(scheme, 1), [3, 2], 1)
     assert evidence.joint_M is None
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_sums_over_paths_are_finite_up_to_what_float32_holds(order):
+    moves_CC = np.diag(np.float32([85, 0]) * order)
+    chain = Chain(moves_CC, np.zeros(2, np.float32), np.zeros(2, np.float32))
+    logs_UC = log_marginals(np.zeros((40, 2), np.float32), Steps.of(np.array([0, 40])), chain)
+    assert np.isfinite(logs_UC).all()

@@ -41,8 +41,9 @@ IMPOSSIBLE = np.float32(-50.0)
 LEAST_LOG = np.float32(-69.0)
 # The smallest normal float32 is 1e-38; the logarithm of what has vanished must stay finite.
 TINY = np.float32(1e-37)
-SCALED_STEPS = 10
-"""So many steps scale nothing: by no more than e^-50 does one make all sums of a row smaller, float64 holds e^-700."""
+SCALED_STEPS = 7
+"""So many steps scale nothing. None makes the sums of a row smaller by more than e^-50, or larger by more than float32
+holds, e^88; float64 holds e^-700 to e^700."""
 
 
 @dataclass(frozen=True)

@@ -110,13 +110,12 @@ class WindowRuntime(Runtime[EncodedUnits]):
         sums_SL = np.empty((features.num_slots, num_lanes), dtype=np.uint64)
         blocks = features.blocks(BLOCK_LANES // (features.num_templates * num_lanes) + 1)
         rows_AD = self._rows_V.take(features.buckets_AD)
-        lanes_ADL = self._lanes_KL.take(rows_AD, axis=0)
         taken = np.empty((features.num_templates, blocks[0][1] - blocks[0][0] if blocks else 0, num_lanes), np.uint64)
         for begin, end in blocks:
             part = taken[:, : end - begin]
             # Checked already: what is in a table of rows is a row. Another mode would buffer the result.
-            for lanes_DL, numbers, out in zip(lanes_ADL, features.numbers(begin, end), part, strict=False):
-                lanes_DL.take(numbers, axis=0, out=out, mode="clip")
+            for rows_D, numbers, out in zip(rows_AD, features.numbers(begin, end), part, strict=False):
+                self._lanes_KL.take(rows_D.take(numbers), axis=0, out=out, mode="clip")
             self._lanes_KL.take(
                 self._rows_V.take(features.buckets(begin, end)), axis=0, out=part[num_alone:], mode="clip"
             )

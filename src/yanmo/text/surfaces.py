@@ -61,7 +61,12 @@ class Surfaces(Sequence[str]):
 
     def take(self, units: IntArray) -> Surfaces:
         """Return the surfaces of some units, in the given order."""
-        return Surfaces(self.distinct, self.number_U[units])
+        number_U = self.number_U[units]
+        if len(number_U) >= len(self.distinct):
+            return Surfaces(self.distinct, number_U)
+        # Those that are not taken are neither read again nor held.
+        used, number_U = np.unique(number_U, return_inverse=True)
+        return Surfaces([self.distinct[one] for one in used.tolist()], number_U)
 
     def __len__(self) -> int:
         return len(self.number_U)
@@ -79,6 +84,8 @@ class Surfaces(Sequence[str]):
         return iter(self[:])
 
     def __eq__(self, other: object) -> bool:
-        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
+        return (
+            list(self) == list(other) if isinstance(other, Sequence) and not isinstance(other, str) else NotImplemented
+        )
 
     __hash__ = None  # type: ignore[assignment]

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from yanmo.runtimes.generating.room import make_room
 
 
@@ -17,3 +19,9 @@ def test_a_token_takes_its_own_memory_and_not_that_of_thousands():
 
 def resident_bytes():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_more_than_there_is_is_told_as_memory_is_and_nothing_is_empty():
+    with pytest.raises(MemoryError, match="no room"):
+        make_room((2**20, 2**20, 2**4))
+    assert make_room((0, 4, 8, 16)).shape == (0, 4, 8, 16)

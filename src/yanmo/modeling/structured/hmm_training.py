@@ -104,7 +104,7 @@ def train_hmm(
     """
     scheme, (units, tags_U), (held, _) = TagScheme.of(network.labels), _read(train), _read(valid)
     known = np.flatnonzero(tags_U >= 0)
-    endings, emissions_KC = _emissions([units.surfaces[unit] for unit in known.tolist()], tags_U[known], scheme)
+    endings, emissions_KC = _emissions(list(units.surfaces.take(known)), tags_U[known], scheme)
     chain = _transitions(_count_triples(Ragged(tags_U, units.places.offsets), len(scheme.kind_C)), scheme)
     model = HmmModel(endings, emissions_KC, chain, scheme)
     scores = measure(model.answer(held, network.link), valid.targets)

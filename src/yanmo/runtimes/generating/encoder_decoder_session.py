@@ -16,6 +16,7 @@ from yanmo.errors import ArtifactError
 from yanmo.runtimes.engines.ort import open_session
 from yanmo.runtimes.generating.bound_call import BoundCall
 from yanmo.runtimes.generating.drafts import NextScores, places_left
+from yanmo.runtimes.generating.room import make_room
 
 __all__ = ["EncoderDecoderSession"]
 
@@ -82,7 +83,7 @@ class EncoderDecoderSession:
         # Kept from batch to batch: new memory costs more than what is computed in it.
         if len(next(iter(self._rooms.values()), ())) < num_rows:
             self._rooms = {
-                name: np.zeros((num_rows, heads, self.max_length, width), np.float32)
+                name: make_room((num_rows, heads, self.max_length, width))
                 for name, (heads, width) in self._past.items()
             }
         return {name: buffer[:num_rows] for name, buffer in self._rooms.items()}

@@ -43,7 +43,7 @@ def test_answers_are_as_the_document_says(served_bundles, body):
     _, client = served_bundles["ngram"]
     reply = client.predict(**body)
     operation = DOCUMENT["paths"]["/predict"]["post"]
-    (content,) = operation["responses"][str(reply.status)]["content"].values()
+    content = operation["responses"][str(reply.status)]["content"][reply.headers["content-type"]]
     schema = {**content["schema"], "components": DOCUMENT["components"]}
     jsonschema_rs.validate(schema, reply.json)
     asked = operation["requestBody"]["content"]["application/json"]["schema"]
@@ -86,6 +86,8 @@ def test_a_service_shows_keys_and_second_texts_only_where_there_are_some(bundles
         }
         assert set(shown["paths"]) == paths
         assert "/v1/completions" not in paths
+        assert "event-stream" in json.dumps(DOCUMENT["paths"]["/predict"])
+        assert "event-stream" not in json.dumps(shown["paths"]["/predict"])
         known, schemas = DOCUMENT["components"]["schemas"], shown["components"]["schemas"]
         assert set(known) - set(schemas) == {"QuestionBody", "AskedQuestion", "QuestionParameters", "StreamedText"}
         bodies = [one for one in known["PredictBody"]["anyOf"] if not one["$ref"].endswith("/StreamedText")]

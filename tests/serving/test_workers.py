@@ -17,8 +17,11 @@ from broken_bundles import write_as_claimed
 
 from yanmo.artifacts import Bundle
 from yanmo.runtimes.predictor import open_bundle
+from yanmo.serving.batcher import DeadlineError
 from yanmo.serving.child import BatchWatcher, MessageSocket
-from yanmo.serving.frames import GivenUp, Grown, encode_frame
+from yanmo.serving.frames import GivenUp, Grown, TextBatch, encode_frame
+from yanmo.serving.queued import QueuedRequest
+from yanmo.serving.workers import ProcessWorker
 
 TEXTS = ["很快，好吃", "太慢了", "great", "", "😀"]
 NOTICED_SECONDS = 2.0
@@ -58,6 +61,27 @@ def test_a_process_hears_between_two_steps_whose_answer_is_given_up():
         ours.recv(1, socket.MSG_DONTWAIT)
     for one in (ours, line._socket):
         one.close()
+
+
+def test_what_is_given_up_once_its_batch_is_answered_is_not_told_to_the_next_one():
+    async def main():
+        ours, theirs = socket.socketpair()
+        worker = ProcessWorker(lambda _: None, batch_seconds=60, logs_json=False)
+        _, worker._writer = await asyncio.open_connection(sock=ours)
+        job = QueuedRequest(["one"], 3, asyncio.get_running_loop(), lambda _: None)
+        answering = asyncio.create_task(worker.answer(["one"], {0: job}))
+        await asyncio.sleep(0)
+        worker._pending.set_result(None)
+        job.give_up(DeadlineError())
+        await answering
+        await asyncio.sleep(0)
+        assert theirs.recv(1000) == encode_frame(TextBatch(["one"], [0]))
+        with pytest.raises(BlockingIOError):
+            theirs.recv(1, socket.MSG_DONTWAIT)
+        worker._writer.close()
+        theirs.close()
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])

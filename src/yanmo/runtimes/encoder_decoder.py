@@ -119,8 +119,9 @@ class EncoderDecoderRuntime(Runtime[SourceTexts]):
         limits_N = None
         if self._wishes.end_repeats is not None:
             # What a text has many times in a row, its answer may have, too.
-            counts_N = np.array([most_in_a_row(text) for text in texts], np.int64)
-            limits_N = np.maximum(counts_N + 1, self._wishes.end_repeats)
+            least = self._wishes.end_repeats
+            counts_N = np.array([most_in_a_row(text, least) for text in texts], np.int64)
+            limits_N = np.maximum(counts_N + 1, least)
         return SourceTexts(ids, truncated_N, num_unknown_N, forced, limits_N=limits_N)
 
     def watched(self, encoded: SourceTexts, watcher: AnswerWatcher) -> SourceTexts:

@@ -15,7 +15,7 @@ access.py      Host, Origin, API key, quota                keys.py: the file of 
 hosts.py       the names of the service                    origins.py: pages of others, proxies
 service.py     all models, and where the service stands    knows nothing of HTTP
 model.py       one model: queue, workers, another Bundle   knows nothing of HTTP
-batcher.py     the queue                                   knows nothing of texts
+batcher.py     the queue                                   knows nothing of texts; queued.py: one request in it
 workers.py     a thread, or a process that is watched      child.py, frames.py: the process
 answering.py   a Bundle answers a batch                    knows no queue
 telemetry.py   what happened, counted                      prometheus.py: in its format

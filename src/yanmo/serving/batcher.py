@@ -332,14 +332,16 @@ class Batcher(Generic[ItemT, OutcomeT]):
                 _fail(jobs, error)
                 return
             for number, job in enumerate(jobs):
-                job.on_grown = None  # what is told is not told again, and the rest when it is whole
+                job.begin_again()
                 try:
                     await self._answer(worker, [job])
                 except WorkerLostError as lost:
                     _fail(jobs[number:], lost)
                     raise
             return
-        self._note_speed(sum(job.num_tokens for job in jobs), self.loop.time() - jobs[0].begun)
+        # Of what was given up meanwhile not all was computed, which tells nothing of how long others take.
+        if not any(job.future.done() for job in growing.values()):
+            self._note_speed(sum(job.num_tokens for job in jobs), self.loop.time() - jobs[0].begun)
         try:
             self._hand_out(outcome, jobs)
         except Exception as error:

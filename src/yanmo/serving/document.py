@@ -82,6 +82,9 @@ def _drop_bodies(document: dict[str, Any], names: tuple[str, ...]) -> None:
     contents = [one.get("requestBody", {}).get("content", {}).get("application/json", {}) for one in operations]
     for content in filter(None, contents):
         content["schema"] = _without(content["schema"], names)
+    if STREAMED in names:
+        for operation in operations:
+            operation["responses"]["200"].get("content", {}).pop("text/event-stream", None)
     schemas["PredictBody"] = _without(schemas["PredictBody"], names)
 
 

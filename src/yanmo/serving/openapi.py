@@ -36,6 +36,7 @@ from yanmo.serving.schemas import (
     PredictBody,
     Reload,
     ServedModel,
+    StreamedAnswer,
     TreeWord,
     WrittenCandidate,
     WrittenText,
@@ -100,6 +101,8 @@ ANSWERS: dict[str, list[Any]] = {
     "reload": [ServedModel],
     **WRITING_ANSWERS,
 }
+STREAMING = ("predict", "invocations")
+"""Routes that also answer in events, where the body asks for it."""
 OPTIONS = ("threshold", "truncate")
 # Both spellings are taken; of a client that is generated, each would have to be a name of its own.
 DIRECTIONS = ["Right", "Left"]
@@ -160,6 +163,7 @@ WIRE_TYPES = [
         Health,
         Reload,
         ServedModel,
+        StreamedAnswer,
         ProblemBody,
     ),
     *(ModelInfo, ModelType, LabelNumbers, InvocationBody, InvocationOptions, Instance, Frame, InferBody, InferOptions),
@@ -327,7 +331,10 @@ def _good(name: str) -> dict[str, Any]:
         return {"description": "The page, file or text."}
     schemas, _ = msgspec.json.schema_components(kinds, ref_template=REFERENCE)
     schema = schemas[0] if len(schemas) == 1 else {"anyOf": list(schemas)}
-    return {"description": "The answer.", "content": {"application/json": {"schema": schema}}}
+    content = {"application/json": {"schema": schema}}
+    if name in STREAMING:
+        content["text/event-stream"] = {"schema": _reference(StreamedAnswer)}
+    return {"description": "The answer.", "content": content}
 
 
 def _problems(route: Route) -> dict[str, Any]:

@@ -23,7 +23,18 @@ class QueuedRequest(Generic[ItemT]):
         on_grown: Told of what its answer, to one text, has grown by; None where it is told when it is whole.
     """
 
-    __slots__ = ("_forget", "arrived", "begun", "future", "items", "num_tokens", "on_grown", "outcome")
+    __slots__ = (
+        "_forget",
+        "_num_grown",
+        "_num_told",
+        "arrived",
+        "begun",
+        "future",
+        "items",
+        "num_tokens",
+        "on_grown",
+        "outcome",
+    )
 
     def __init__(
         self,
@@ -40,6 +51,7 @@ class QueuedRequest(Generic[ItemT]):
         self.future: asyncio.Future[Any] = loop.create_future()
         self.outcome: Any = None
         self.on_grown: Callable[[str], None] | None = None
+        self._num_grown = self._num_told = 0
 
     def give_up(self, reason: BaseException) -> None:
         """End it without an answer; if it still waits, it costs nothing from now on."""
@@ -51,5 +63,14 @@ class QueuedRequest(Generic[ItemT]):
 
     def grow(self, text: str) -> None:
         """Tell what its answer has grown by, as long as it is waited for."""
-        if self.on_grown is not None and not self.future.done():
-            self.on_grown(text)
+        if self.on_grown is None or self.future.done():
+            return
+        self._num_grown += len(text)
+        num_new = self._num_grown - self._num_told
+        if num_new > 0:
+            self._num_told = self._num_grown
+            self.on_grown(text[-num_new:])
+
+    def begin_again(self) -> None:
+        """Answer it anew: what it has been told is not told again."""
+        self._num_grown = 0

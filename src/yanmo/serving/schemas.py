@@ -342,7 +342,8 @@ class ServedModel(msgspec.Struct, frozen=True):
         watches_inputs: Whether the Bundle has a profile, so that changed inputs are noticed.
         inputs_changed: Whether what is asked differs from what the model was made for.
         card: The Bundle's model card, as Markdown, in the language of Accept-Language.
-        streams: Whether it writes texts that can be told as they grow.
+        streams: Whether it takes stream; a model that has nothing to tell before its answer is whole sends it in
+            one piece.
     """
 
     name: str

@@ -247,7 +247,7 @@ class ProcessWorker:
         self._watchdog.begin(items, self._asked)
         self._writer.write(encode_frame(TextBatch(items, list(growing))))
         self._growing = growing
-        watches = {place: functools.partial(self._note_given_up, place) for place in growing}
+        watches = {place: functools.partial(self._note_given_up, growing, place) for place in growing}
         for place, job in growing.items():
             job.future.add_done_callback(watches[place])
         seconds = None
@@ -258,14 +258,15 @@ class ProcessWorker:
                 seconds = answer.computed_seconds
             return answer
         finally:
-            self._pending = None
+            self._pending, self._growing = None, NOTHING_GROWS
             self._watchdog.end(seconds)
-            # Before the next batch, in which another request has the same place.
             for place, job in growing.items():
                 job.future.remove_done_callback(watches[place])
 
-    def _note_given_up(self, place: int, _: asyncio.Future[Any]) -> None:
-        if self._writer is not None:
+    def _note_given_up(self, growing: Growing, place: int, _: asyncio.Future[Any]) -> None:
+        # It may be called after its batch, and in the next one another request has the same place.
+        is_answering = self._growing is growing and self._pending is not None and not self._pending.done()
+        if is_answering and self._writer is not None:
             self._writer.write(encode_frame(GivenUp(place)))
 
     async def close(self) -> None:

@@ -16,6 +16,7 @@ from yanmo.config import Config
 from yanmo.executors.choice import HERE, ExecutorAddress, open_helpers
 from yanmo.measuring.evaluation import Outcome, Split, identify, load_split, match_bundle, run_bundle, with_labels_of
 from yanmo.measuring.neighbors import add_neighbors, check_vectors_bundle
+from yanmo.protocols import AnswerSearch
 from yanmo.reporting.sections import sections_of
 from yanmo.runtimes.predictor import LongTexts
 from yanmo.tasks import task_of
@@ -32,9 +33,7 @@ RUNTIME_FIELDS = {
     "runtime",
     "long_texts",
     "window_overlap",
-    "num_beams",
-    "length_penalty",
-    "end_repeats",
+    *AnswerSearch.__struct_fields__,
 }
 HEADLINES = (
     "baseline_bits_per_character",

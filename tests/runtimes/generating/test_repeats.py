@@ -38,7 +38,17 @@ def test_an_answer_is_over_where_its_last_tokens_have_come_so_many_times(seed):
 
 @pytest.mark.parametrize(
     ("text", "most"),
-    [("", 1), ("a", 1), ("abc", 1), ("100000", 5), ("ha ha ha ha", 3), ("hahaha!", 3), ("x" * 50, 50), ("好好学习", 2)],
+    [
+        ("", 1),
+        ("a", 1),
+        ("abc", 1),
+        ("100000", 5),
+        ("ha ha ha ha", 4),
+        ("hahaha!", 3),
+        ("x" * 50, 50),
+        ("好好学习", 2),
+        ("ha ha ha, he", 3),
+    ],
 )
 def test_characters_in_a_row_are_counted_wherever_they_stand(text, most):
     assert most_in_a_row(text) == most
@@ -47,5 +57,14 @@ def test_characters_in_a_row_are_counted_wherever_they_stand(text, most):
 @given(st.text("ab", max_size=12))
 def test_no_more_and_no_fewer_come_in_a_row_than_a_look_finds(text):
     pieces = [text[start:end] for start in range(len(text)) for end in range(start + 1, len(text) + 1)]
-    found = [count for piece in pieces for count in range(1, len(text) + 1) if piece * count in text]
-    assert most_in_a_row(text) == max(found, default=1)
+    # The last one need only have begun.
+    found = [count + 1 for piece in pieces for count in range(1, len(text)) if piece * count + piece[0] in text]
+    most = max(found, default=1)
+    assert most_in_a_row(text) == most
+    assert most_in_a_row(text, 4) == most or most < 4
+
+
+def test_long_lines_that_come_again_are_counted_and_texts_of_any_length_are_looked_at_for_a_moment():
+    line = "".join(map(chr, range(0x4E00, 0x4E00 + 200)))
+    assert most_in_a_row(line * 10, 8) == 10
+    assert most_in_a_row("ab1" * 33_000, 8) == 33_000

@@ -28,7 +28,7 @@ __all__ = ["CHUNK", "Ending", "Generator", "WrittenRow"]
 CHUNK = 128
 LOOK_UP = LookUp()
 Ending = Literal["stop", "length", "blocked", "repeats"]
-"""Of itself; cut, for it was long enough; or because nothing may follow that its constraint allows."""
+"""Of itself; cut, for it was long enough; nothing may follow that its constraint allows; or it repeats itself."""
 
 
 class WrittenRow:

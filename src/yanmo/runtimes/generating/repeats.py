@@ -13,8 +13,8 @@ from yanmo.arrays import IntArray
 
 __all__ = ["Repeats", "most_in_a_row"]
 
-LONGEST_CYCLE = 64
-"""Characters of a text that are looked at as what may come again."""
+MAX_COMPARED = 2**24
+"""Characters that are compared in a text, at most: in one of 4,096 all that may come again is found, however long."""
 
 
 class Repeats:
@@ -54,13 +54,21 @@ class Repeats:
         return over.tolist()
 
 
-def most_in_a_row(text: str) -> int:
-    """Return how many times the same characters come in a row at most, at some place of a text; 1 where none does."""
+def most_in_a_row(text: str, least: int = 2) -> int:
+    """Return how many times the same characters come in a row at most, at some place of a text.
+
+    The last time counts as soon as it begins, for it ends as the others do where an answer has another end.
+
+    Args:
+        text: The text.
+        least: From how many on they must be found; fewer may be told as 1.
+    """
     codes_T = np.array(list(map(ord, text)), np.int64)
     most = 1
-    for period in range(1, min(LONGEST_CYCLE, len(codes_T) // 2) + 1):
+    longest = min((len(codes_T) - 1) // (least - 1), MAX_COMPARED // max(1, len(codes_T)))
+    for period in range(1, longest + 1):
         is_same_T = codes_T[period:] == codes_T[:-period]
-        most = max(most, _longest_run(is_same_T) // period + 1)
+        most = max(most, -(-_longest_run(is_same_T) // period) + 1)
     return most
 
 

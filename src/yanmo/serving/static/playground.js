@@ -372,10 +372,8 @@ async function growAnswer(text, signal) {
   }
 }
 
-async function growAnswers(texts) {
-  const controller = new AbortController(), begin = performance.now();
-  state.controller?.abort();
-  state.controller = controller;
+async function growAnswers(texts, controller) {
+  const begin = performance.now();
   $("stop").disabled = false;
   $("times").hidden = true;
   $("answers").replaceChildren();
@@ -384,8 +382,9 @@ async function growAnswers(texts) {
   } finally {
     // Where one could not be written, the others are for nobody.
     controller.abort();
-    $("stop").disabled = true;
+    if (state.controller === controller) $("stop").disabled = true;
   }
+  if (state.controller !== controller) return;
   showTimes(`${say("took")} ${(performance.now() - begin).toFixed(1)} ms`);
   showMetrics();
 }
@@ -423,16 +422,22 @@ async function ask(event) {
   if (!lines.length) return complain(say("nothing"));
   const texts = isPair() ? lines.map((line) => [line.split("\t")[0], line.split("\t").slice(1).join(" ")]) : lines;
   const threshold = Number($("threshold").value);
+  // Whatever was asked before is for nobody now, and must not change what this shows.
+  const controller = new AbortController();
+  state.controller?.abort();
+  state.controller = controller;
+  $("stop").disabled = true;
   $("go").disabled = true;
   complain();
   try {
-    if (model().streams && !threshold && texts.length <= MAX_STREAMS) return await growAnswers(texts);
+    if (model().streams && !threshold && texts.length <= MAX_STREAMS) return await growAnswers(texts, controller);
     // A service takes so many at a time: a longer list is asked in parts, whose times add up.
     const items = [], timing = {};
     let took = 0;
     for (const part of splitRows(texts, (text) => text)) {
       const options = { ...(threshold ? { threshold } : {}), ...(writesTexts() ? { top_k: MAX_BARS } : {}) };
       const found = await predict(part, { ...options, isPatient: texts.length > part.length });
+      if (state.controller !== controller) return;
       found.predictions.forEach((answer, place) => items.push(showAnswer(part[place], answer)));
       for (const [name, ms] of Object.entries(found.reply.timing)) timing[name] = (timing[name] ?? 0) + Number(ms);
       took += found.reply.took;
@@ -443,9 +448,9 @@ async function ask(event) {
     showTimes([`${say("took")} ${took.toFixed(1)} ms`, ...parts].join(" · "));
     showMetrics();
   } catch (error) {
-    complain(error instanceof TypeError ? say("lost") : error.message);
+    if (state.controller === controller) complain(error instanceof TypeError ? say("lost") : error.message);
   } finally {
-    $("go").disabled = false;
+    if (state.controller === controller) $("go").disabled = false;
   }
 }
 

@@ -100,7 +100,7 @@ async def _events(
     whole = answer.prediction if isinstance(answer.prediction, str) else ""
     if not whole.startswith(told):
         raise RuntimeError("what was written is not what was told of it")
-    ending = answer.finish_reason if isinstance(answer.finish_reason, str) else "stop"
+    ending = answer.finish_reason if isinstance(answer.finish_reason, str) else None  # not all models know
     yield _piece(identity, whole[len(told) :], ending)
     trim_written([answer], options)
     num_read, num_written = int(answer.num_tokens or 0), int(answer.num_written_tokens or 0)

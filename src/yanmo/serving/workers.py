@@ -294,7 +294,9 @@ class ProcessWorker:
                 if self._pending is None or self._pending.done():
                     continue
                 if isinstance(found, Grown):
-                    self._growing[found.place].grow(found.text)
+                    # Nobody waits any more for a batch that was cancelled here.
+                    if (job := self._growing.get(found.place)) is not None:
+                        job.grow(found.text)
                 elif isinstance(found, BatchAnswer):
                     self._pending.set_result(found)
                 elif isinstance(found, Raised):
